@@ -1,0 +1,1 @@
+"""What computes: the network, its weights, the back ends, training, simulation and evaluation."""

@@ -1,0 +1,172 @@
+"""The contract between a pipeline and whatever computes: planes in, planes out.
+
+A back end is a module in `engines.backends` with a class that follows `Engine`, plus one line in
+`BACKENDS`. The conformance suite in `tests/engines/test_conformance.py` then covers it unasked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Plane = NDArray[np.uint8] | NDArray[np.uint16]
+"""One plane, (H, W), uint8 for 8 bits and uint16 (low bits used) above; rows may be strided."""
+
+Planes = tuple[Plane, ...]
+
+Layout = Literal["420", "422", "444", "gbr", "gray"]
+"""`420`, `422` and `444` are Y, U, V planes; `gbr` is FFmpeg's planar RGB order; `gray` is Y."""
+
+# Horizontal and vertical log2 subsampling of the second and third plane.
+CHROMA_SHIFT: dict[Layout, tuple[int, int]] = {
+    "420": (1, 1),
+    "422": (1, 0),
+    "444": (0, 0),
+    "gbr": (0, 0),
+    "gray": (0, 0),
+}
+
+
+class DemoireError(Exception):
+    """Something the user can act on: the message names the thing, the value and the way out."""
+
+    exit_code = 1
+
+
+class EngineError(DemoireError):
+    """A back end or model cannot be opened, or failed on a picture."""
+
+
+@dataclass(frozen=True)
+class PictureFormat:
+    """What a session is compiled for.
+
+    Range and colour matrix are not part of it: the network corrects code values relative to each
+    other, so limited and full range take the same path and nothing is converted.
+    """
+
+    layout: Layout
+    bits: int
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        if self.layout not in CHROMA_SHIFT:
+            raise ValueError(f"layout must be one of {', '.join(CHROMA_SHIFT)}, got {self.layout=}")
+        if not 8 <= self.bits <= 16:
+            raise ValueError(f"bits per sample must be 8..16, got {self.bits=}")
+        if self.width < 1 or self.height < 1:
+            raise ValueError(f"a picture has at least one pixel, got {self.width}x{self.height}")
+
+    @property
+    def peak(self) -> int:
+        """The largest code value."""
+        return (1 << self.bits) - 1
+
+    @property
+    def dtype(self) -> type[np.uint8] | type[np.uint16]:
+        """NumPy type of one sample."""
+        return np.uint8 if self.bits == 8 else np.uint16
+
+    @property
+    def plane_shapes(self) -> tuple[tuple[int, int], ...]:
+        """(H, W) of each plane; odd sizes round chroma up, as codecs do."""
+        luma = (self.height, self.width)
+        if self.layout == "gray":
+            return (luma,)
+        shift_x, shift_y = CHROMA_SHIFT[self.layout]
+        chroma = (-(-self.height >> shift_y), -(-self.width >> shift_x))
+        return (luma, chroma, chroma)
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What really runs: shown to the user and written to every report."""
+
+    backend: str
+    """Key in `BACKENDS`."""
+    model: str
+    """Model name, or `-` for a back end without a network."""
+    device: str
+    """Device in words, e.g. `CPU: AMD EPYC`."""
+    precision: str
+    """Precision the compiled graph computes in, read back from it: `bf16`, `f16` or `f32`."""
+    version: str
+    """Version of the library behind the back end."""
+
+
+class Request(Protocol):
+    """Pictures on their way through the network."""
+
+    def result(self) -> list[Planes]:
+        """Wait and return the cleaned pictures, in order; the arrays belong to the caller."""
+        ...
+
+
+class Session(Protocol):
+    """One picture format on one compiled graph; used by one thread."""
+
+    format: PictureFormat
+    batch: int
+    """Most pictures per request."""
+    depth: int
+    """Most requests in flight; submit no more before the oldest one's `result()`."""
+
+    def submit(self, pictures: Sequence[Planes], *, strength: float = 1.0) -> Request:
+        """Start cleaning 1 to `batch` pictures; inputs may be reused as soon as this returns.
+
+        Args:
+            pictures: Planes of `format.plane_shapes` and `format.dtype`.
+            strength: Share of the predicted residual to subtract, 0 (bit-exact input) to 1.
+
+        Raises:
+            EngineError: Wrong number, shape or type of planes, or the back end failed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Wait for what is in flight and give memory back."""
+        ...
+
+
+class Engine(Protocol):
+    """A model on a device. Constructed as `Engine(model=..., **options)` by `create_engine`."""
+
+    info: EngineInfo
+
+    def open(self, picture_format: PictureFormat) -> Session:
+        """Compile for one picture format (cheap when it was opened before).
+
+        Raises:
+            EngineError: The format is not supported or compilation failed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the device; sessions are unusable afterwards."""
+        ...
+
+
+BACKENDS: dict[str, str] = {
+    "openvino": "engines.backends.openvino:OpenVinoEngine",
+    "torch": "engines.backends.torch:TorchEngine",
+    "identity": "engines.backends.identity:IdentityEngine",
+}
+"""Back ends by name, in the order in which `auto` tries them (`identity` never is)."""
+
+
+def check_pictures(pictures: Sequence[Planes], picture_format: PictureFormat, batch: int) -> None:
+    """Raise `EngineError` unless `pictures` is what a session for `picture_format` takes."""
+    if not 1 <= len(pictures) <= batch:
+        raise EngineError(f"a request takes 1 to {batch} pictures, got {len(pictures)}")
+    for planes in pictures:
+        found = [(plane.shape, plane.dtype) for plane in planes]
+        wanted: list[tuple[Any, Any]] = [
+            (shape, np.dtype(picture_format.dtype)) for shape in picture_format.plane_shapes
+        ]
+        if found != wanted:
+            raise EngineError(f"planes of {picture_format} must be {wanted}, got {found}")

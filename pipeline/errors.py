@@ -1,0 +1,26 @@
+"""Every error a user can meet, as a tree.
+
+DemoireError            exit code 1
+├── SourceError         an input cannot be opened or read
+├── SinkError           an output cannot be created or written
+├── EngineError         a back end or model cannot be opened, or failed on a picture
+└── ConfigError         an option or a configuration file is wrong (exit code 2)
+"""
+
+from engines.engine import DemoireError, EngineError
+
+__all__ = ["ConfigError", "DemoireError", "EngineError", "SinkError", "SourceError"]
+
+
+class SourceError(DemoireError):
+    """An input cannot be opened or read."""
+
+
+class SinkError(DemoireError):
+    """An output cannot be created or written."""
+
+
+class ConfigError(DemoireError):
+    """An option or a configuration file is wrong."""
+
+    exit_code = 2

@@ -1,0 +1,66 @@
+"""The one value that travels through a pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from engines.engine import PictureFormat, Planes
+
+if TYPE_CHECKING:
+    import av
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColourTags:
+    """FFmpeg's colour integers, copied and never guessed; 2 (or 0 for range) is "unspecified"."""
+
+    space: int = 2
+    primaries: int = 2
+    transfer: int = 2
+    range: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """One picture with its time, its colours and the packets that precede it."""
+
+    planes: Planes
+    """Views of the decoder's own memory where possible; never written to."""
+    format: PictureFormat
+    pixel_format: str
+    """FFmpeg's name, planar, e.g. `yuv420p10le` or `gbrp`; decides what the encoder is given."""
+    pts: int
+    """Presentation time in `time_base` units."""
+    time_base: Fraction
+    """Seconds per unit of `pts`."""
+    duration: int = 0
+    """In `time_base` units; 0 where unknown."""
+    colour: ColourTags = field(default_factory=ColourTags)
+    alpha: Planes = ()
+    """The untouched alpha plane of formats that have one."""
+    before: Planes = ()
+    """The planes as they were before cleaning, kept only for a before/after picture."""
+    discontinuity: bool = False
+    """Temporal state must be reset: the first frame, a gap, a reconnect, a change of size."""
+    packets: tuple[av.Packet, ...] = ()
+    """Untouched audio, subtitle and data packets to be written before this frame."""
+
+    def __post_init__(self) -> None:
+        found = tuple(plane.shape for plane in self.planes)
+        if found != self.format.plane_shapes:
+            raise ValueError(
+                f"planes of {self.format} must be {self.format.plane_shapes}, {found=}"
+            )
+
+    @property
+    def time_s(self) -> float:
+        """Presentation time in seconds."""
+        return float(self.pts * self.time_base)
+
+    def __repr__(self) -> str:
+        return (
+            f"Frame({self.pixel_format} {self.format.width}x{self.format.height},"
+            f" pts={self.pts}, time_base={self.time_base})"
+        )
