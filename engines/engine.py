@@ -13,6 +13,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.errors import DemoireError as DemoireError
+from engines.errors import EngineError as EngineError
+
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 """One plane, (H, W), uint8 for 8 bits and uint16 (low bits used) above; rows may be strided."""
 
@@ -29,16 +32,6 @@ CHROMA_SHIFT: dict[Layout, tuple[int, int]] = {
     "gbr": (0, 0),
     "gray": (0, 0),
 }
-
-
-class DemoireError(Exception):
-    """Something the user can act on: the message names the thing, the value and the way out."""
-
-    exit_code = 1
-
-
-class EngineError(DemoireError):
-    """A back end or model cannot be opened, or failed on a picture."""
 
 
 @dataclass(frozen=True)

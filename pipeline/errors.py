@@ -7,7 +7,7 @@ DemoireError            exit code 1
 └── ConfigError         an option or a configuration file is wrong (exit code 2)
 """
 
-from engines.engine import DemoireError, EngineError
+from engines.errors import DemoireError, EngineError
 
 __all__ = ["ConfigError", "DemoireError", "EngineError", "SinkError", "SourceError"]
 
