@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engines.engine import PictureFormat, Planes
 
@@ -44,8 +44,10 @@ class Frame:
     """The planes as they were before cleaning, kept only for a before/after picture."""
     discontinuity: bool = False
     """Temporal state must be reset: the first frame, a gap, a reconnect, a change of size."""
-    packets: tuple[av.Packet, ...] = ()
+    packets: tuple[av.Packet[Any], ...] = ()
     """Untouched audio, subtitle and data packets to be written before this frame."""
+    left_source_s: float | None = field(default=None, compare=False)
+    """When the source let go of it, on `time.perf_counter`; set by the runner, for latency."""
 
     def __post_init__(self) -> None:
         found = tuple(plane.shape for plane in self.planes)
