@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,7 +18,10 @@ _KEY = "demoire.network"
 
 def save_checkpoint(network: Network, path: Path) -> None:
     """Write half-precision weights and the config; complete or not at all."""
-    tensors = {k: v.detach().to("cpu", torch.float16) for k, v in network.state_dict().items()}
+    tensors = {
+        name: tensor.detach().to("cpu", torch.float16).contiguous()
+        for name, tensor in network.state_dict().items()
+    }
     partial = path.with_suffix(".part")
     save_file(tensors, partial, metadata={_KEY: json.dumps(network.config.to_dict())})
     partial.rename(path)
@@ -37,8 +41,9 @@ def load_checkpoint(path: Path) -> Network:
         raise EngineError(f"{path}: not a safetensors file ({error})") from error
     if _KEY not in metadata:
         raise EngineError(f"{path}: no network config in its metadata; train with `demoire train`")
-    values = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(metadata[_KEY]).items()
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in json.loads(metadata[_KEY]).items()
     }
     network = Network(NetworkConfig(**values))
     network.load_state_dict(tensors)

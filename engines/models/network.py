@@ -11,6 +11,7 @@ plus a few 3x3 ones at low resolution: cheap on CPUs, accepted by every compiler
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -70,14 +71,14 @@ class Network(nn.Module):
         self.stem_v = nn.Conv2d(1, config.analysis, BLOCK // 2, stride=BLOCK // 2, bias=False)
         self.enter = nn.Conv2d(config.analysis, widths[0], 1)
         self.down = nn.ModuleList(
-            nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths)
         )
         self.encode = nn.ModuleList(
             nn.Sequential(*(ResidualBlock(width) for _ in range(depth)))
             for width, depth in zip(widths, depths, strict=True)
         )
         self.up = nn.ModuleList(
-            nn.Conv2d(b, 4 * a, 1) for a, b in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(b, 4 * a, 1) for a, b in pairwise(widths)
         )
         self.decode = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
         self.gate = nn.Conv2d(widths[0], config.analysis, 1)

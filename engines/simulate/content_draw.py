@@ -9,6 +9,7 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import cv2
@@ -163,38 +164,47 @@ def box(view: Image, colour: Colour, *, radius: int = 0, border: Colour | None =
             cv2.rectangle(view, (0, 0), (width - 1, height - 1), border, 1)
         return
     if border is not None:
-        blend(view, rounded_mask(height, width, radius), border)
+        _fill_rounded(view, border, radius)
         view = view[1:-1, 1:-1]
-        height, width = view.shape[:2]
-    blend(view, rounded_mask(height, width, radius), colour)
+    _fill_rounded(view, colour, min(radius, *(side // 2 for side in view.shape[:2])))
 
 
-def rounded_mask(height: int, width: int, radius: int) -> Mask:
-    """Return the coverage of a rounded box that fills (height, width)."""
-    mask = np.full((height, width), 255, np.uint8)
-    disc = np.zeros((4 * radius, 4 * radius), np.uint8)
-    cv2.circle(disc, (2 * radius, 2 * radius), 2 * radius - 1, 255, -1, cv2.LINE_AA)
-    disc = np.asarray(cv2.resize(disc, (2 * radius, 2 * radius), interpolation=cv2.INTER_AREA))
-    top, bottom = disc[:radius], disc[radius:]
-    mask[:radius, :radius], mask[:radius, -radius:] = top[:, :radius], top[:, radius:]
-    mask[-radius:, :radius], mask[-radius:, -radius:] = bottom[:, :radius], bottom[:, radius:]
-    return mask
+def _fill_rounded(view: Image, colour: Colour, radius: int) -> None:
+    if radius < 1:
+        view[:] = colour
+        return
+    corners = _corners(radius)
+    for down, across in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        rows = slice(-radius, None) if down else slice(0, radius)
+        columns = slice(-radius, None) if across else slice(0, radius)
+        cover = corners[
+            down * radius : (down + 1) * radius, across * radius : (across + 1) * radius
+        ]
+        blend(view[rows, columns], cover, colour)
+    view[:radius, radius:-radius] = colour
+    view[-radius:, radius:-radius] = colour
+    view[radius:-radius] = colour
+
+
+@lru_cache(maxsize=128)
+def _corners(radius: int) -> Mask:
+    """Return the coverage of a disc of this radius, (2 * radius, 2 * radius)."""
+    fine = np.zeros((4 * radius, 4 * radius), np.uint8)
+    cv2.circle(fine, (2 * radius, 2 * radius), 2 * radius - 1, 255, -1, cv2.LINE_AA)
+    return np.asarray(cv2.resize(fine, (2 * radius, 2 * radius), interpolation=cv2.INTER_AREA))
 
 
 def shadow(canvas: Image, top: int, left: int, height: int, width: int) -> None:
     """Darken softly around a box, as under a window; the box itself is to be painted later."""
-    spread = 14
-    for step in range(spread, 0, -4):
-        view = canvas[
-            max(top - step + 4, 0) : top + height + step + 4,
-            max(left - step, 0) : left + width + step,
-        ]
-        if view.size:
-            blend(
-                view,
-                rounded_mask(*view.shape[:2], min(step, *view.shape[:2]) // 2 + 1) // 10,
-                BLACK,
-            )
+    spread, coarse = 16, 4
+    # Blurred at a quarter of the size: a shadow holds no detail.
+    small = np.zeros(((height + 2 * spread) // coarse, (width + 2 * spread) // coarse), np.uint8)
+    edge = spread // coarse
+    small[edge:-edge, edge:-edge] = 90
+    soft = cv2.resize(cv2.blur(small, (edge + 1, edge + 1)), None, fx=coarse, fy=coarse)
+    y, x = top - spread // 2, left - spread
+    view = canvas[max(y, 0) : y + soft.shape[0], max(x, 0) : x + soft.shape[1]]
+    blend(view, np.asarray(soft, np.uint8)[max(-y, 0) :, max(-x, 0) :], BLACK)
 
 
 def icon(studio: Studio, view: Image, colour: Colour) -> None:

@@ -99,7 +99,8 @@ def _phase(studio: Studio, height: int, width: int, period: float, angle: float)
     step = 2 * np.pi / period
     across = np.arange(width, dtype=np.float32) * np.float32(step * np.cos(angle))
     down = np.arange(height, dtype=np.float32) * np.float32(step * np.sin(angle))
-    return across[None, :] + down[:, None] + np.float32(studio.uniform(0, 6.28))
+    phase: Field = across[None, :] + down[:, None] + np.float32(studio.uniform(0, 6.28))
+    return phase
 
 
 def _waves(studio: Studio, height: int, width: int, period: float, angle: float) -> Mask:
@@ -144,7 +145,8 @@ def _cloth(studio: Studio, height: int, width: int) -> Mask:
     weft = np.sin(_phase(studio, height, width, period * studio.uniform(0.8, 1.2), angle + 1.57))
     over = np.maximum(warp, weft) if studio.chance(0.5) else warp * weft
     noise = texture(studio, height, width, 0.9).astype(np.float32) - 128
-    return np.clip(128 + 80 * over + 0.5 * noise, 0, 255).astype(np.uint8)
+    cloth: Mask = np.clip(128 + 80 * over + 0.5 * noise, 0, 255).astype(np.uint8)
+    return cloth
 
 
 def _bricks(studio: Studio, height: int, width: int) -> Mask:
@@ -164,7 +166,8 @@ def _rings(studio: Studio, height: int, width: int) -> Mask:
         phase = radius * np.float32(6.28 / _period(studio))
     else:  # a zone plate, its finest rings just below the limit at the far edge
         phase = radius**2 * np.float32(np.pi / max(height, width) / studio.uniform(1.0, 4.0))
-    return (128 + 127 * np.cos(phase)).astype(np.uint8)
+    rings: Mask = (128 + 127 * np.cos(phase)).astype(np.uint8)
+    return rings
 
 
 def _star(studio: Studio, height: int, width: int) -> Mask:

@@ -1,4 +1,4 @@
-"""Content made of text: editors, terminals, documents, web pages, sheets and calendars."""
+"""Content made of text: editors, terminals, documents and web pages."""
 
 from __future__ import annotations
 
@@ -15,45 +15,18 @@ from engines.simulate.content_draw import (
     box,
     draw_theme,
     icon,
-    mix,
 )
 from engines.simulate.content_pictures import paint_picture
-from engines.simulate.content_text import Line, Vocabulary, WordBank, set_block, set_line
-
-
-def text_size(studio: Studio) -> int:
-    """Return a body text size in pixels: mostly 11-17, larger on dense displays, a few small."""
-    kind = studio.rng.random()
-    if kind < 0.12:
-        return studio.integer(8, 10)
-    return studio.integer(11, 17) if kind < 0.72 else studio.integer(18, 32)
-
-
-def bank_of(
-    studio: Studio, size: int, vocabulary: Vocabulary = "prose", *, fixed: bool = False
-) -> WordBank:
-    """Return words of a random face."""
-    return studio.lettering.bank(studio.lettering.pick(studio.rng, fixed=fixed), size, vocabulary)
-
-
-def put_line(studio: Studio, view: Image, bank: WordBank, colour: Colour) -> None:
-    """Set one line of words at the upper left of the view, cut to it."""
-    blend(view, set_line(studio.rng, bank, view.shape[1]).mask, colour)
-
-
-def put_block(studio: Studio, view: Image, bank: WordBank, colour: Colour) -> None:
-    """Fill the view with paragraphs."""
-    leading = studio.uniform(1.0, 1.6)
-    mask = set_block(studio.rng, bank, *view.shape[:2], leading=leading)
-    blend(view, mask, colour)
-
-
-def put_label(studio: Studio, view: Image, bank: WordBank, colour: Colour) -> None:
-    """Set one word in the middle of the view, where it fits."""
-    word = studio.choice(bank.words)
-    top, left = (view.shape[0] - word.shape[0]) // 2, (view.shape[1] - word.shape[1]) // 2
-    if top >= 0 and left >= 0:
-        blend(view[top:, left:], word, colour)
+from engines.simulate.content_tables import put_table
+from engines.simulate.content_text import Line, WordBank, set_line
+from engines.simulate.content_type import (
+    bank_of,
+    put_block,
+    put_label,
+    put_line,
+    put_tabs,
+    text_size,
+)
 
 
 def put_code(studio: Studio, view: Image, bank: WordBank, theme: Theme, *, leading: float) -> None:
@@ -116,21 +89,6 @@ def paint_code(studio: Studio, view: Image) -> None:
     row = 4 + pitch * studio.integer(0, max(0, view.shape[0] // pitch))
     view[row : row + bank.height, gutter:] = theme.panel
     put_code(studio, view[4:, gutter:], bank, theme, leading=leading)
-
-
-def put_tabs(studio: Studio, bar: Image, theme: Theme, size: int) -> None:
-    """Draw a bar of tabs with names."""
-    bar[:] = theme.panel
-    bank = bank_of(studio, size)
-    x, active = 0, studio.integer(0, 3)
-    for index in range(studio.integer(1, 6)):
-        wide = size * studio.integer(6, 11)
-        tab = bar[:, x : x + wide]
-        if index == active:
-            tab[:] = theme.back
-        put_label(studio, tab, bank, theme.ink if index == active else theme.faint)
-        x += wide
-        bar[:, x : x + 1] = theme.line
 
 
 def paint_terminal(studio: Studio, view: Image) -> None:
@@ -196,75 +154,6 @@ def _fill_column(
             tall = min(strip.shape[1] * 2 // 3, body.height * 14)
             paint_picture(studio, strip[y : y + tall])
             y += tall + body.height
-
-
-def put_table(studio: Studio, view: Image, theme: Theme, bank: WordBank) -> None:
-    """Draw a table: a header, striped or ruled rows, words and figures."""
-    height, width = view.shape[:2]
-    row = round(bank.height * studio.uniform(1.1, 1.7))
-    columns = max(1, min(studio.integer(2, 8), width // (bank.size * 4)))
-    wide = width // columns
-    striped, ruled = studio.chance(0.5), studio.chance(0.6)
-    figures = bank_of(studio, bank.size, "number")
-    for index, y in enumerate(range(0, height - row + 1, row)):
-        line = view[y : y + row]
-        if index == 0:
-            line[:] = studio.choice((theme.panel, theme.line, theme.accents[1]))
-        elif striped and index % 2:
-            line[:] = theme.panel
-        for column in range(columns):
-            cell = line[:, column * wide + 3 : (column + 1) * wide - 3]
-            put_label(studio, cell, bank if index == 0 or column == 0 else figures, theme.ink)
-            if ruled:
-                line[:, column * wide : column * wide + 1] = theme.line
-        if ruled:
-            line[-1:] = theme.line
-
-
-def paint_sheet(studio: Studio, view: Image) -> None:
-    """Fill with a spreadsheet: coloured cells, figures, grid lines, headers."""
-    theme = draw_theme(studio, dark=0.15)
-    view[:] = theme.back
-    size = min(text_size(studio), 20)
-    bank, words = bank_of(studio, size, "number"), bank_of(studio, size)
-    row, wide = round(bank.height * studio.uniform(1.0, 1.4)), size * studio.integer(5, 9)
-    tinted = {studio.integer(1, 12): studio.choice(theme.accents) for _ in range(2)}
-    filled = studio.uniform(0.2, 0.95)
-    for column, x in enumerate(range(0, view.shape[1], wide)):
-        strip = view[:, x : x + wide]
-        if column in tinted:
-            strip[:] = mix(theme.back, tinted[column], studio.uniform(0.1, 0.5))
-        for index, y in enumerate(range(0, view.shape[0], row)):
-            cell = strip[y : y + row]
-            if index == 0 or column == 0:
-                cell[:] = theme.panel
-            if studio.chance(filled):
-                put_label(studio, cell, words if column == 1 else bank, theme.ink)
-        strip[:, :1] = theme.line
-    view[::row] = theme.line
-
-
-def paint_calendar(studio: Studio, view: Image) -> None:
-    """Fill with a month of days and coloured entries."""
-    theme = draw_theme(studio, dark=0.25)
-    view[:] = theme.back
-    size = min(text_size(studio), 18)
-    numbers, words = bank_of(studio, size, "number"), bank_of(studio, max(8, size - 3))
-    top = size * 3
-    put_line(studio, view[size // 2 :, size:], bank_of(studio, size + 6), theme.ink)
-    wide, tall = view.shape[1] // 7 + 1, max(size * 3, view.shape[0] // studio.integer(4, 6))
-    for y in range(top, view.shape[0], tall):
-        for x in range(0, view.shape[1], wide):
-            cell = view[y : y + tall, x : x + wide]
-            put_line(studio, cell[2 : size + 6, 4 : 4 + 2 * size], numbers, theme.faint)
-            for entry in range(studio.integer(0, 3)):
-                at = size + 8 + entry * (words.height + 3)
-                item = cell[at : at + words.height + 1, 3:-3]
-                colour = studio.choice(theme.accents)
-                box(item, colour, radius=3)
-                put_line(studio, item[:, 4:], words, WHITE)
-            cell[:, :1] = theme.line
-            cell[:1] = theme.line
 
 
 def paint_web(studio: Studio, view: Image) -> None:

@@ -80,11 +80,11 @@ def paint_clouds(studio: Studio, view: Image) -> None:
 
 def paint_noise(studio: Studio, view: Image) -> None:
     """Fill with 1/f noise, each channel of its own but mostly alike, as in photographs."""
-    size = view.shape[:2]
-    grey = texture(studio, *size)
+    height, width = view.shape[:2]
+    grey = texture(studio, height, width)
     centre = studio.uniform(70, 190)
     for channel in range(3):
-        own = texture(studio, *size, 1.4)
+        own = texture(studio, height, width, 1.4)
         share = studio.uniform(0.1, 0.4)
         offset = centre - 128 + studio.uniform(-25, 25)
         view[..., channel] = cv2.addWeighted(grey, 1 - share, own, share, offset)
@@ -115,7 +115,8 @@ def paint_landscape(studio: Studio, view: Image) -> None:
     low = hsv(hue + 0.03, studio.uniform(0.05, 0.5), studio.uniform(0.7, 1))
     gradient(view, hsv(hue, studio.uniform(0.3, 0.9), studio.uniform(0.3, 0.95)), low, angle=1.57)
     if studio.chance(0.7):
-        blend(view, cv2.subtract(texture(studio, height, width, 1.8), 110), WHITE)
+        haze = texture(studio, height, width, 1.8)
+        blend(view, np.maximum(haze, 110) - 110, WHITE)
     if studio.chance(0.4):
         centre = (studio.integer(0, width), studio.integer(0, height // 2))
         sun = np.zeros((height, width), np.uint8)
@@ -138,11 +139,13 @@ def paint_landscape(studio: Studio, view: Image) -> None:
 
 def _ridge(studio: Studio, width: int) -> NDArray[np.float32]:
     """Return a mountain profile, (width,), about -1..1."""
-    row = fractal_tile(1.4)[studio.integer(0, _TILE - 1)].astype(np.float32)
-    span = studio.integer(100, 400)
+    tile = fractal_tile(studio.choice((1.4, 1.8, 1.8)))
+    row = tile[studio.integer(0, _TILE - 1)].astype(np.float32)
+    span = studio.integer(60, 300)
     start = studio.integer(0, _TILE - span)
     cut = row[None, start : start + span] / 64 - 2
-    return np.asarray(cv2.resize(cut, (width, 1), interpolation=cv2.INTER_CUBIC), np.float32)[0]
+    profile = cv2.resize(cut, (width, 1), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(profile, np.float32).reshape(width)
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""Content made of areas: slides, dashboards, windows, players, icons, games, galleries."""
+"""Content made of areas: slides, dashboards and their charts."""
 
 from __future__ import annotations
 
@@ -17,19 +17,14 @@ from engines.simulate.content_draw import (
     gradient,
     icon,
     mix,
-    pointer,
-    shadow,
 )
-from engines.simulate.content_fields import paint_gradient
-from engines.simulate.content_pages import (
+from engines.simulate.content_pictures import paint_picture
+from engines.simulate.content_type import (
     bank_of,
     put_block,
-    put_label,
     put_line,
-    put_tabs,
     text_size,
 )
-from engines.simulate.content_pictures import paint_picture, paint_sphere, texture
 
 
 def put_chart(studio: Studio, view: Image, theme: Theme) -> None:
@@ -150,193 +145,3 @@ def paint_dashboard(studio: Studio, view: Image) -> None:
                 put_line(studio, body, figure, studio.choice(theme.accents))
             else:
                 put_block(studio, body, bank, theme.ink)
-
-
-def paint_windows(studio: Studio, view: Image) -> None:
-    """Fill with a desktop: a wallpaper, icons, overlapping windows, a task bar."""
-    if studio.chance(0.6):
-        paint_picture(studio, view)
-    else:
-        paint_gradient(studio, view)
-    height, width = view.shape[:2]
-    size = min(text_size(studio), 20)
-    bank = bank_of(studio, size)
-    for y in range(size, height, size * 6):
-        for x in range(size, min(width, size * 14), size * 7):
-            symbol = view[y : y + 3 * size, x + size : x + 4 * size]
-            icon(studio, symbol, studio.colour(value=(0.6, 1)))
-            put_label(studio, view[y + 3 * size : y + 5 * size, x : x + 6 * size], bank, WHITE)
-    for _ in range(studio.integer(1, 3)):
-        tall, wide = studio.integer(height // 3, height), studio.integer(width // 3, width)
-        top, left = studio.integer(0, height * 2 // 3), studio.integer(0, width * 2 // 3)
-        put_window(studio, view, (top, left, tall, wide), size)
-    if studio.chance(0.6):
-        bar = view[-2 * size :]
-        bar[:] = studio.choice(((28, 28, 32), (238, 238, 242), (20, 40, 70)))
-        for x in range(size, width - 2 * size, size * 3):
-            if x < width // 2:
-                icon(studio, bar[2:-2, x : x + 2 * size - 4], studio.colour(value=(0.6, 1)))
-    pointer(view, studio.integer(0, width), studio.integer(0, height), size=studio.integer(14, 36))
-
-
-def put_window(studio: Studio, canvas: Image, place: tuple[int, int, int, int], size: int) -> None:
-    """Draw a window with its title bar, buttons and some content at (top, left, height, width)."""
-    top, left, tall, wide = place
-    theme = draw_theme(studio, dark=0.3)
-    shadow(canvas, top, left, tall, wide)
-    window = canvas[top : top + tall, left : left + wide]
-    if min(window.shape[:2]) < 4 * size:
-        return
-    box(window, theme.back, radius=studio.choice((0, 6, 10)), border=theme.line)
-    bar = window[1 : 2 * size, 1:-1]
-    bar[:] = theme.panel
-    put_label(studio, bar, bank_of(studio, size), theme.ink)
-    for index, colour in enumerate(((255, 95, 86), (255, 189, 46), (39, 201, 63))):
-        at = (size + index * size * 3 // 2, size)
-        cv2.circle(bar, at, max(2, size // 2 - 1), colour, -1, cv2.LINE_AA)
-    body = window[2 * size : -2, 2:-2]
-    kind = studio.integer(0, 3)
-    if kind == 0:
-        put_block(studio, body[6:-6, 8:-8], bank_of(studio, size), theme.ink)
-    elif kind == 1:
-        paint_picture(studio, body)
-    elif kind == 2:
-        _put_form(studio, body, theme, size)
-    else:
-        put_tabs(studio, body[: 2 * size], theme, size)
-        put_chart(studio, body[3 * size : -size, size:-size], theme)
-
-
-def _put_form(studio: Studio, view: Image, theme: Theme, size: int) -> None:
-    bank = bank_of(studio, size)
-    for y in range(size, view.shape[0] - 3 * size, 3 * size):
-        put_line(studio, view[y:, size : view.shape[1] // 3], bank, theme.ink)
-        field = view[y : y + 2 * size, view.shape[1] // 3 : -size]
-        kind = studio.integer(0, 2)
-        if kind == 0:
-            box(field, theme.back, radius=4, border=theme.line)
-            put_line(studio, field[size // 4 :, size // 2 :], bank, theme.faint)
-        elif kind == 1:
-            box(field[:, : size * 7], theme.accents[0], radius=6)
-            put_label(studio, field[:, : size * 7], bank, WHITE)
-        else:
-            box(field[size // 2 : -size // 2, : size * 2], theme.accents[2], radius=size)
-
-
-def paint_icons(studio: Studio, view: Image) -> None:
-    """Fill with a grid of app icons over a wallpaper or a plain ground, as on a tablet."""
-    if studio.chance(0.5):
-        paint_gradient(studio, view)
-    else:
-        paint_picture(studio, view)
-    size = studio.integer(20, 90)
-    pitch = int(size * studio.uniform(1.25, 2))
-    bank = bank_of(studio, max(8, size // 4))
-    for y in range(pitch - size, view.shape[0], pitch + bank.height):
-        for x in range(pitch - size, view.shape[1], pitch):
-            tile = view[y : y + size, x : x + size]
-            if studio.chance(0.9):
-                box(tile, studio.colour(value=(0.5, 1)), radius=size // 4)
-                icon(studio, tile[size // 4 : -size // 4, size // 4 : -size // 4], WHITE)
-            label = view[y + size : y + size + bank.height, max(0, x - 6) : x + size + 6]
-            put_label(studio, label, bank, WHITE)
-
-
-def paint_gallery(studio: Studio, view: Image) -> None:
-    """Fill with pictures in frames, on a light or dark ground."""
-    theme = draw_theme(studio, dark=0.4)
-    view[:] = theme.back
-    columns = studio.integer(1, 4)
-    gap = studio.integer(2, 24)
-    wide = view.shape[1] // columns
-    for x in range(0, columns * wide, wide):
-        y = gap
-        while y < view.shape[0]:
-            tall = int(wide * studio.uniform(0.5, 1.4))
-            frame = view[y : y + tall, x + gap // 2 : x + wide - gap // 2]
-            border = studio.choice((0, 0, 3, 8))
-            frame[:] = studio.choice((WHITE, BLACK, theme.line))
-            inner = frame[border : frame.shape[0] - border, border : frame.shape[1] - border]
-            if inner.size:
-                paint_picture(studio, inner)
-            y += tall + gap
-
-
-def paint_player(studio: Studio, view: Image) -> None:
-    """Fill with a video player: the film, letterbox bars, controls, subtitles."""
-    view[:] = studio.choice((BLACK, BLACK, (15, 15, 15), WHITE))
-    height, width = view.shape[:2]
-    bars = int(height * studio.uniform(0, 0.15))
-    film = view[bars : height - bars]
-    paint_film(studio, film)
-    size = min(max(12, height // 22), 40)
-    if studio.chance(0.5):
-        bank = bank_of(studio, size)
-        line = set_line_centre(studio, film, bank.height)
-        put_label(studio, line, bank, WHITE)
-    if studio.chance(0.7):
-        y = height - 2 * size
-        done = studio.integer(0, width)
-        view[y : y + 4, size:-size] = (120, 120, 120)
-        view[y : y + 4, size : size + done] = studio.choice(((230, 30, 30), (60, 140, 250), WHITE))
-        for index in range(4):
-            x = size + index * 2 * size
-            icon(studio, view[y + 8 : y + 8 + size, x : x + size], WHITE)
-
-
-def set_line_centre(studio: Studio, film: Image, tall: int) -> Image:
-    """Return the strip of the film where subtitles stand."""
-    bottom = int(film.shape[0] * studio.uniform(0.75, 0.9))
-    return film[max(0, bottom - tall) : bottom]
-
-
-def paint_film(studio: Studio, view: Image) -> None:
-    """Fill with one picture, graded as films are."""
-    paint_picture(studio, view)
-    if studio.chance(0.4):
-        lift, gain = studio.uniform(0, 30), studio.uniform(0.5, 1.1)
-        curve = np.clip(
-            np.arange(256)[:, None] * (gain * studio.rng.uniform(0.85, 1.1, 3)) + lift, 0, 255
-        ).astype(np.uint8)
-        view[:] = cv2.LUT(np.ascontiguousarray(view), curve[:, None, :])
-
-
-def paint_game(studio: Studio, view: Image) -> None:
-    """Fill with a game: tiles or a floor in perspective, figures, bars and figures on top."""
-    height, width = view.shape[:2]
-    gradient(view, studio.colour(), studio.colour(value=(0.5, 1)), angle=1.57)
-    if studio.chance(0.5):
-        _put_tiles(studio, view)
-    else:
-        _put_floor(studio, view[height // 2 :])
-    for _ in range(studio.integer(2, 8)):
-        size = studio.integer(10, max(11, height // 5))
-        top, left = studio.integer(0, height - size), studio.integer(0, max(0, width - size))
-        paint_sphere(view[top : top + size, left : left + size], studio.colour())
-    size = max(12, height // 26)
-    bank = bank_of(studio, size, "number")
-    put_line(studio, view[6:, 8 : width // 2], bank, WHITE)
-    box(view[8 : 8 + size, -width // 3 : -8], studio.colour(value=(0.6, 1)), radius=4, border=WHITE)
-
-
-def _put_tiles(studio: Studio, view: Image) -> None:
-    cell = studio.integer(12, 48)
-    palette = [studio.colour(value=(0.2, 0.9)) for _ in range(4)]
-    for y in range(view.shape[0] // 3, view.shape[0], cell):
-        for x in range(0, view.shape[1], cell):
-            if studio.chance(0.6):
-                tile = view[y : y + cell, x : x + cell]
-                colour = studio.choice(palette)
-                tile[:] = mix(colour, BLACK, 0.3)
-                tile[1:-2, 1:-2] = colour
-
-
-def _put_floor(studio: Studio, view: Image) -> None:
-    height, width = view.shape[:2]
-    depth = 40 / (np.arange(height, dtype=np.float32)[:, None] + 4)
-    across = (np.arange(width, dtype=np.float32)[None, :] - width / 2) * depth / 20
-    checks = (np.floor(across) + np.floor(depth * 4)) % 2
-    first, second = studio.colour(), studio.colour()
-    view[:] = np.where(checks[..., None] > 0, np.uint8(first), np.uint8(second))
-    grain = cv2.cvtColor(texture(studio, height, width), cv2.COLOR_GRAY2RGB)
-    view[:] = cv2.addWeighted(np.ascontiguousarray(view), 0.8, grain, 0.2, 0)

@@ -11,20 +11,20 @@ import zlib
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.simulate.content_words import CODE, SCRIPTS, coverage_sample, draw_words
+from engines.simulate.content_words import CODE, SCRIPTS, draw_words
 
 Mask = NDArray[np.uint8]
 Vocabulary = Literal["prose", "code", "number"]
 
 _BANKS_KEPT = 400
 _WORDS_PER_BANK = 48
+_ENGLISH_SHARE = 0.6
 # Sizes are steps, so that banks are met again: every pixel where letters are small.
 _SIZES = (*range(8, 25), 26, 28, 30, 33, 36, 40, 44, 48, 54, 60, 72, 96, 128)
 
@@ -76,10 +76,12 @@ class Lettering(ABC):
         """Return the text on one line as coverage, (H, W); H depends on face and size alone."""
 
     def pick(self, rng: np.random.Generator, *, fixed: bool = False) -> Face:
-        """Return one of the faces; `fixed` asks for one of fixed width where there is one."""
+        """Return one of the faces, mostly English; `fixed` asks for fixed width where there is."""
         faces = self.faces
         if fixed:
             faces = tuple(face for face in faces if face.fixed) or faces
+        if rng.random() < _ENGLISH_SHARE:
+            faces = tuple(face for face in faces if face.script == "ascii") or faces
         return faces[int(rng.integers(len(faces)))]
 
     def bank(self, face: Face, size: int, vocabulary: Vocabulary = "prose") -> WordBank:
@@ -101,9 +103,9 @@ class Lettering(ABC):
 
 
 class StrokeLettering(Lettering):
-    """OpenCV's own letters: Latin only, there in the base install."""
+    """The pen-stroke letters of OpenCV 4: Latin only, there in the base install."""
 
-    _FONTS = {
+    _FONTS: ClassVar = {
         "simplex": (cv2.FONT_HERSHEY_SIMPLEX, 1),
         "duplex": (cv2.FONT_HERSHEY_DUPLEX, 1),
         "complex": (cv2.FONT_HERSHEY_COMPLEX, 1),
@@ -125,7 +127,7 @@ class StrokeLettering(Lettering):
         scale = fine * size / 30
         (width, _), _ = cv2.getTextSize(text, font, scale, thickness * fine)
         mask = np.zeros((round(1.3 * size) * fine, width + 2 * fine), np.uint8)
-        origin = (fine, round(1.0 * size * fine))
+        origin = (fine, round(size * fine))
         cv2.putText(mask, text, origin, font, scale, 255, thickness * fine, cv2.LINE_AA)
         if fine == 1:
             return mask
@@ -133,87 +135,37 @@ class StrokeLettering(Lettering):
         return np.asarray(cv2.resize(mask, target, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-class TextRenderer(Lettering):
-    """Real typefaces from a folder of TrueType and OpenType fonts; needs Pillow (extra `train`).
+class OutlineLettering(Lettering):
+    """The outline fonts built into OpenCV 5: several weights and scripts, in the base install."""
 
-    Args:
-        folder: Searched with its subfolders for .ttf, .otf and .ttc files.
-        limit: At most this many fonts are used, spread evenly over the sorted list.
+    _STYLES = (("sans", 300), ("sans", 400), ("sans", 500), ("sans", 700), ("italic", 400))
+    _SCRIPTS = ("latin", "cyrillic", "greek", "hebrew", "arabic", "kana", "han", "hangul")
 
-    Raises:
-        FileNotFoundError: No usable font lies in the folder.
-    """
-
-    def __init__(self, folder: str | Path = "/usr/share/fonts", *, limit: int = 64) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        paths = sorted(
-            path for path in Path(folder).rglob("*") if path.suffix.lower() in _FONT_SUFFIXES
+        self._fonts = {name: cv2.FontFace(name) for name in ("sans", "italic", "uni")}
+        self._faces = (
+            *(Face(f"{name} {weight}", "ascii") for name, weight in (*self._STYLES, ("uni", 400))),
+            *(Face("uni 400", script) for script in self._SCRIPTS),
+            *(Face("sans 400", script) for script in ("latin", "cyrillic")),
         )
-        step = max(1, len(paths) // limit)
-        self._paths: dict[str, Path] = {}
-        self._fonts: OrderedDict[tuple[str, int], Any] = OrderedDict()
-        faces: list[Face] = []
-        for path in paths[::step]:
-            found = _faces_of(path)
-            if found:
-                self._paths[str(path)] = path
-                faces += found
-        if not faces:
-            raise FileNotFoundError(
-                f"{folder}: no usable font among {len(paths)} font file(s); "
-                "install some (Debian: fonts-dejavu, fonts-noto) or name another folder"
-            )
-        self._faces = tuple(faces)
 
     @property
     def faces(self) -> tuple[Face, ...]:
-        """Every font found, once for each script that it covers."""
+        """Weights of the Latin font, and the scripts of the wide one."""
         return self._faces
 
     def render(self, face: Face, size: int, text: str) -> Mask:
-        """Return the text on one line as greyscale coverage, (H, W)."""
-        from PIL import Image, ImageDraw
-
-        font = self._font(face.name, size)
-        ascent, descent = font.getmetrics()
-        width = max(1, round(font.getlength(text)) + 1)
-        picture = Image.new("L", (width, ascent + descent), 0)
-        ImageDraw.Draw(picture).text((0, ascent), text, fill=255, font=font, anchor="ls")
-        return np.asarray(picture, np.uint8)
-
-    def _font(self, name: str, size: int) -> Any:
-        from PIL import ImageFont
-
-        if (name, size) not in self._fonts:
-            self._fonts[name, size] = ImageFont.truetype(name, size)
-            if len(self._fonts) > _BANKS_KEPT:
-                self._fonts.popitem(last=False)
-        return self._fonts[name, size]
+        """Return the text on one line as coverage, (H, W)."""
+        name, weight = face.name.split()
+        mask = np.zeros((round(1.35 * size), (len(text) + 1) * 2 * size), np.uint8)
+        end, _ = cv2.putText(mask, text, (1, size), (255,), self._fonts[name], size, int(weight))
+        return np.ascontiguousarray(mask[:, : end[0] + 1])
 
 
-_FONT_SUFFIXES = {".ttf", ".otf", ".ttc"}
-
-
-def _faces_of(path: Path) -> list[Face]:
-    """Return the font once for each script it covers; none where it has fixed bitmap sizes."""
-    from PIL import ImageFont
-
-    try:
-        font = ImageFont.truetype(str(path), 16)
-    except OSError:
-        return []  # colour-emoji bitmaps open at one size only
-    missing = bytes(font.getmask("\uffff"))
-    fixed = abs(font.getlength("i") - font.getlength("M")) < 0.1
-    return [
-        Face(str(path), script, fixed)
-        for script in SCRIPTS
-        if all(_covered(font, letter, missing) for letter in coverage_sample(SCRIPTS[script]))
-    ]
-
-
-def _covered(font: Any, letter: str, missing: bytes) -> bool:
-    drawn = bytes(font.getmask(letter))
-    return any(drawn) and drawn != missing
+def builtin_lettering() -> Lettering:
+    """Return the letters that the installed OpenCV brings."""
+    return OutlineLettering() if hasattr(cv2, "FontFace") else StrokeLettering()
 
 
 def set_line(rng: np.random.Generator, bank: WordBank, width: int) -> Line:

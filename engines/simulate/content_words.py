@@ -22,9 +22,9 @@ Příliš kůň úplně ďábel čeština őszinte tűző șapte țară İstanbu
 på svenska það er íslenska Việt người được tiếng"""
 _CYRILLIC = """это было только может когда время человек первый новый большой работа система
 страница настройки файл поиск данные Отчёт Москва город после между день год жизнь рука слово
-який було через Україна людина і та або що Београд реч"""
+який було через Україна людина і та або що Београд реч"""  # noqa: RUF001 - meant to be Cyrillic
 _GREEK = """και το της για είναι από που στην αυτό μια δεν χρόνος άνθρωπος λόγος ημέρα Ελλάδα
-σελίδα αρχείο αναζήτηση πρώτος μεγάλος σύστημα εικόνα κόσμος"""
+σελίδα αρχείο αναζήτηση πρώτος μεγάλος σύστημα εικόνα κόσμος"""  # noqa: RUF001 - meant to be Greek
 _CODE = """def return self if else for in import from class while try except not None True False
 int float str x y i n = == != += -> ( ) [] {} : , . ; && || => const let var function async await
 public static void struct impl fn match let mut use std::vector<int> #include <stdio.h> printf("%d")

@@ -1,0 +1,111 @@
+"""How a screen is filmed: every physical parameter, drawn from its range by a seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from engines.simulate.camera import Camera
+from engines.simulate.display import Panel, PanelKind
+from engines.simulate.optics import Lens, Pose
+from engines.simulate.sensor import Sensor
+
+# Shares of panels in the field: desktop stripes, a few BGR, OLED phones, TVs, LED walls.
+_PANELS: dict[PanelKind, float] = {
+    "stripe": 0.60,
+    "bgr": 0.10,
+    "pentile": 0.07,
+    "diamond": 0.08,
+    "wrgb": 0.07,
+    "led": 0.08,
+}
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """One way to film one screen."""
+
+    panel: Panel = field(default_factory=Panel)
+    pose: Pose = field(default_factory=Pose)
+    focal: float = 3000.0
+    """Focal length in sensor pixels."""
+    lens: Lens = field(default_factory=Lens)
+    sensor: Sensor = field(default_factory=Sensor)
+    camera: Camera = field(default_factory=Camera)
+    jpeg_quality: int | None = None
+    """None: no compression."""
+
+
+def draw_conditions(rng: np.random.Generator) -> Conditions:
+    """Draw conditions from the ranges in which people film screens."""
+    kinds = list(_PANELS)
+    panel = Panel(
+        kind=kinds[rng.choice(len(kinds), p=list(_PANELS.values()))],
+        fill=rng.uniform(0.6, 0.95),
+        gamma=rng.uniform(2.0, 2.4),
+        rotated=bool(rng.random() < 0.15),
+        leak=rng.uniform(0.0, 0.1),
+    )
+    return Conditions(
+        panel=panel,
+        pose=_draw_pose(rng),
+        focal=rng.uniform(1500, 5000),
+        lens=_draw_lens(rng),
+        sensor=Sensor(
+            crosstalk=rng.uniform(0.03, 0.25),
+            shot=10 ** rng.uniform(-5, -2.6),
+            read=10 ** rng.uniform(-4, -2.5),
+            row=10 ** rng.uniform(-4, -3) if rng.random() < 0.3 else 0.0,
+            exposure=rng.uniform(0.35, 1.15),
+        ),
+        camera=_draw_camera(rng),
+        jpeg_quality=int(rng.integers(55, 99)) if rng.random() < 0.8 else None,
+    )
+
+
+def _draw_pose(rng: np.random.Generator) -> Pose:
+    """Most ratios lie near those at which grid and filter mosaic beat slowest."""
+    ratio = float(np.exp(rng.uniform(np.log(0.6), np.log(3.2))))
+    if rng.random() < 0.7:
+        resonance = rng.choice([2.0, 1.0, 0.667, 1.333, 4 / 3 * 2], p=[0.45, 0.2, 0.05, 0.15, 0.15])
+        ratio = float(resonance * np.exp(rng.normal(0, 0.07)))
+    upright = rng.random() < 0.4
+    return Pose(
+        ratio=ratio,
+        roll_deg=rng.normal(0, 0.7) if upright else rng.uniform(-10, 10),
+        tilt_x_deg=rng.normal(0, 3) if upright else rng.uniform(-25, 25),
+        tilt_y_deg=rng.normal(0, 3) if upright else rng.uniform(-20, 20),
+        shift_x=rng.uniform(-1, 1),
+        shift_y=rng.uniform(-1, 1),
+    )
+
+
+def _draw_lens(rng: np.random.Generator) -> Lens:
+    field_px = rng.uniform(900, 2600)
+    angle, distance = rng.uniform(0, 2 * np.pi), field_px * 0.8 * np.sqrt(rng.random())
+    shift = rng.uniform(0, 0.5) * (rng.random() < 0.5)
+    turn = rng.uniform(0, 2 * np.pi)
+    return Lens(
+        sigma=rng.uniform(0.3, 0.75),
+        k1=rng.uniform(-0.08, 0.08),
+        chromatic=(float(shift * np.cos(turn)), float(shift * np.sin(turn))),
+        vignette=rng.uniform(0, 0.4),
+        field=field_px,
+        centre=(float(distance * np.cos(angle)), float(distance * np.sin(angle))),
+    )
+
+
+def _draw_camera(rng: np.random.Generator) -> Camera:
+    shrinks = rng.random() < 0.4
+    return Camera(
+        demosaic=("bilinear", "malvar", "edge")[rng.choice(3, p=[0.35, 0.45, 0.2])],
+        white_balance=(rng.normal(1, 0.06), rng.normal(1, 0.06)),
+        saturation=rng.uniform(0.8, 1.3),
+        contrast=rng.uniform(0, 0.5),
+        chroma_denoise=rng.uniform(0.3, 1.5) if rng.random() < 0.4 else 0.0,
+        sharpen=rng.uniform(0, 1.2),
+        sharpen_sigma=rng.uniform(0.6, 1.6),
+        shrink=rng.uniform(1.2, 2.2) if shrinks else 1.0,
+        shrink_filter=("area", "linear", "nearest")[rng.choice(3, p=[0.5, 0.4, 0.1])],
+    )

@@ -1,0 +1,111 @@
+"""The whole chain: a screen's picture in, what the camera saw and what it should have seen out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.simulate import camera, codec, display, optics, sensor
+from engines.simulate.conditions import Conditions
+
+
+@dataclass(frozen=True)
+class Filmed:
+    """A picture and its truth: same geometry, lens, exposure and colours, (H, W, 3) uint8 RGB."""
+
+    picture: NDArray[np.uint8]
+    truth: NDArray[np.uint8]
+
+
+def content_size(conditions: Conditions, *, height: int, width: int) -> tuple[int, int]:
+    """Return (rows, columns) of screen pixels that a picture of this size can see."""
+    scale = conditions.camera.shrink / conditions.pose.ratio
+    # Tilt makes the far side see more; the rest is margin for roll and lens.
+    reach = 1.35 * max(height, width) * scale + 16
+    return ceil(min(reach, 1.35 * height * scale + 0.35 * width * scale + 16)), ceil(reach)
+
+
+def film(
+    content: NDArray[np.uint8],
+    conditions: Conditions,
+    rng: np.random.Generator,
+    *,
+    height: int,
+    width: int,
+) -> Filmed:
+    """Film `content` as shown on a screen.
+
+    Args:
+        content: What the screen shows, (rows, columns, 3) uint8 RGB; the camera looks at its
+            middle, and sees it mirrored beyond its edges.
+        conditions: How it is filmed.
+        rng: For noise.
+        height: Rows of the picture.
+        width: Columns of the picture.
+    """
+    shrink = conditions.camera.shrink
+    rows, columns = 2 * ceil(height * shrink / 2), 2 * ceil(width * shrink / 2)
+    # Below 1.5 sensor pixels per picture pixel nothing later hides an undersampled light field.
+    oversampling = 3 if shrink < 1.5 else 2
+    to_screen = optics.homography(conditions.pose, focal=conditions.focal)
+    x, y = optics.screen_points(
+        to_screen, conditions.lens, height=rows, width=columns, oversampling=oversampling
+    )
+    x += content.shape[1] / 2
+    y += content.shape[0] / 2
+    light = display.linear_light(content, conditions.panel.gamma)
+    footprint = 1 / (oversampling * conditions.pose.ratio)
+    mask = display.pattern(conditions.panel, footprint=footprint)
+    size = (height, width)
+    picture = _picture(display.emit(light, x, y, mask), conditions, rng, oversampling, size)
+    truth = _truth(display.emit(light, x, y, None), conditions, oversampling, size)
+    if conditions.jpeg_quality is not None:
+        picture = codec.jpeg(picture, conditions.jpeg_quality)
+    return Filmed(picture, truth)
+
+
+def _signal(
+    light: NDArray[np.float32], conditions: Conditions, oversampling: int
+) -> NDArray[np.float32]:
+    """Light at the samples to filter signals at each sensor pixel."""
+    import cv2
+
+    exposed = optics.expose(light, conditions.lens, oversampling=oversampling)
+    mix = sensor.filter_matrix(conditions.sensor) * np.float32(conditions.sensor.exposure)
+    signal: NDArray[np.float32] = cv2.transform(exposed, mix)
+    return signal
+
+
+def _develop(
+    signal: NDArray[np.float32],
+    conditions: Conditions,
+    size: tuple[int, int],
+    method: camera.Shrink,
+) -> NDArray[np.uint8]:
+    unmix = np.linalg.inv(sensor.filter_matrix(conditions.sensor))
+    coded = camera.develop(signal, conditions.camera, unmix.astype(np.float32))
+    small = camera.shrink(coded, height=size[0], width=size[1], method=method)
+    return (np.clip(small, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _picture(
+    light: NDArray[np.float32],
+    conditions: Conditions,
+    rng: np.random.Generator,
+    oversampling: int,
+    size: tuple[int, int],
+) -> NDArray[np.uint8]:
+    raw = sensor.mosaic(_signal(light, conditions, oversampling))
+    raw = np.clip(sensor.add_noise(raw, conditions.sensor, rng), 0, 1)
+    signal = camera.demosaic(raw, conditions.camera.demosaic)
+    return _develop(signal, conditions, size, conditions.camera.shrink_filter)
+
+
+def _truth(
+    light: NDArray[np.float32], conditions: Conditions, oversampling: int, size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    signal = np.clip(_signal(light, conditions, oversampling), 0, 1)
+    return _develop(signal, conditions, size, "area")

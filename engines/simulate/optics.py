@@ -1,0 +1,133 @@
+"""Where each point of the sensor looks on the screen, and how the lens blurs and shades it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Pose:
+    """The camera before the screen, as seen in the picture."""
+
+    ratio: float = 2.0
+    """Sensor pixels per screen pixel at the centre: decides everything about the fringes."""
+    roll_deg: float = 0.0
+    tilt_x_deg: float = 0.0
+    """Turn about the vertical axis."""
+    tilt_y_deg: float = 0.0
+    """Turn about the horizontal axis."""
+    shift_x: float = 0.0
+    """Where the sensor's centre looks, in screen pixels from the content's centre."""
+    shift_y: float = 0.0
+
+
+@dataclass(frozen=True)
+class Lens:
+    """Geometry and blur of the lens; lengths in sensor pixels."""
+
+    sigma: float = 0.5
+    """Gaussian point spread, .3...75."""
+    k1: float = 0.0
+    """Radial distortion at the corner of the full picture, +-.08."""
+    chromatic: tuple[float, float] = (0.0, 0.0)
+    """Sideways shift of red (x, y); blue shifts the other way. Below 0.7."""
+    vignette: float = 0.0
+    """Light lost in the corner of the full picture, 0..0.4."""
+    field: float = 1500.0
+    """Half diagonal of the full picture: where corner figures hold."""
+    centre: tuple[float, float] = (0.0, 0.0)
+    """Optical axis relative to the middle of the simulated window."""
+
+
+def homography(pose: Pose, *, focal: float) -> NDArray[np.float64]:
+    """Return the 3x3 map from sensor to screen pixels, both from their centres.
+
+    Args:
+        pose: The camera's pose.
+        focal: Focal length in sensor pixels; short ones make strong perspective.
+    """
+    roll, tx, ty = np.deg2rad([pose.roll_deg, pose.tilt_x_deg, pose.tilt_y_deg])
+    turn_z = np.array(
+        [[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]]
+    )
+    turn_y = np.array([[np.cos(tx), 0, np.sin(tx)], [0, 1, 0], [-np.sin(tx), 0, np.cos(tx)]])
+    turn_x = np.array([[1, 0, 0], [0, np.cos(ty), -np.sin(ty)], [0, np.sin(ty), np.cos(ty)]])
+    turn = turn_z @ turn_y @ turn_x
+    # Screen plane z = 0 at distance focal / ratio: x_sensor = focal * X / Z.
+    plane = np.column_stack([turn[:, 0], turn[:, 1], [0, 0, focal / pose.ratio]])
+    to_sensor = np.diag([focal, focal, 1.0]) @ plane
+    inverse = np.linalg.inv(to_sensor)
+    shift = np.array([[1, 0, pose.shift_x], [0, 1, pose.shift_y], [0, 0, 1]])
+    result: NDArray[np.float64] = shift @ (inverse / inverse[2, 2])
+    return result
+
+
+def screen_points(
+    to_screen: NDArray[np.float64], lens: Lens, *, height: int, width: int, oversampling: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return x and y on the screen of each sample point, (height * s, width * s) float32.
+
+    Args:
+        to_screen: `homography()`; its result is relative to the content's centre.
+        lens: For the radial distortion.
+        height: Sensor rows.
+        width: Sensor columns.
+        oversampling: Points s per sensor pixel and axis.
+    """
+    step = 1 / oversampling
+    x = ((np.arange(width * oversampling) + 0.5) * step - width / 2).astype(np.float32)[None, :]
+    y = ((np.arange(height * oversampling) + 0.5) * step - height / 2).astype(np.float32)[:, None]
+    if lens.k1:
+        cx, cy = lens.centre
+        radius = ((x - cx) ** 2 + (y - cy) ** 2) * np.float32(lens.k1 / lens.field**2)
+        x, y = x + (x - cx) * radius, y + (y - cy) * radius
+    h = to_screen.astype(np.float32)
+    scale = 1 / (h[2, 0] * x + h[2, 1] * y + h[2, 2])
+    return (h[0, 0] * x + h[0, 1] * y + h[0, 2]) * scale, (
+        h[1, 0] * x + h[1, 1] * y + h[1, 2]
+    ) * scale
+
+
+def expose(
+    light: NDArray[np.float32], lens: Lens, *, oversampling: int, shading: bool = True
+) -> NDArray[np.float32]:
+    """Blur, average over each sensor pixel, shade: (h s, w s, 3) to (h, w, 3) float32.
+
+    Args:
+        light: Light at the sample points.
+        lens: Point spread, chromatic shift and vignette.
+        oversampling: Points per sensor pixel and axis.
+        shading: Apply the vignette.
+    """
+    height, width = light.shape[0] // oversampling, light.shape[1] // oversampling
+    sigma = lens.sigma * oversampling
+    blurred = cv2.GaussianBlur(light, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
+    sensor: NDArray[np.float32] = cv2.resize(blurred, (width, height), interpolation=cv2.INTER_AREA)
+    sx, sy = lens.chromatic
+    if sx or sy:
+        # Sub-pixel shifts after the average: below the aperture's resolution, and far cheaper than
+        # moving the samples.
+        for channel, sign in ((0, 1.0), (2, -1.0)):
+            move = np.array([[1, 0, sign * sx], [0, 1, sign * sy]], np.float32)
+            sensor[..., channel] = cv2.warpAffine(
+                np.ascontiguousarray(sensor[..., channel]),
+                move,
+                (width, height),
+                flags=cv2.INTER_CUBIC,
+                borderMode=cv2.BORDER_REFLECT_101,
+            )
+    if shading and lens.vignette:
+        sensor *= vignette(lens, height=height, width=width)[..., None]
+    return sensor
+
+
+def vignette(lens: Lens, *, height: int, width: int) -> NDArray[np.float32]:
+    """Return the lens's relative light, (height, width) in (0, 1]."""
+    cx, cy = lens.centre
+    x = (np.arange(width, dtype=np.float32) + 0.5 - width / 2 - cx)[None, :]
+    y = (np.arange(height, dtype=np.float32) + 0.5 - height / 2 - cy)[:, None]
+    return 1 - np.float32(lens.vignette / lens.field**2) * np.minimum(x**2 + y**2, lens.field**2)

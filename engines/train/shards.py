@@ -1,0 +1,133 @@
+"""Training data: simulated pairs, written once as shards and read again many times.
+
+A sample is one picture and its truth as 4:2:0 planes, (2, 3/2 H, W) uint8: H rows of luma, then the
+U and V planes side by side below it. A shard is one `.npy` file of samples, memory-mapped on read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.simulate import codec
+from engines.simulate.conditions import draw_conditions
+from engines.simulate.content import PhotoLibrary, TextRenderer, draw_content
+from engines.simulate.film import content_size, film
+
+SIZE = 384
+"""Side of a sample: long fringes need room."""
+IDENTITY_SHARE = 0.25
+"""Share of samples without moiré, whose truth is the picture itself: do no harm."""
+
+# Luma weights (red, blue) of BT.601 and BT.709; both occur, tagged and untagged.
+_LUMA_WEIGHTS = ((0.299, 0.114), (0.2126, 0.0722))
+
+
+def to_planes(
+    rgb: NDArray[np.uint8], *, weights: tuple[float, float], full_range: bool
+) -> NDArray[np.uint8]:
+    """Convert RGB to 4:2:0 code values: (H, W, 3) uint8 to (3/2 H, W) uint8 as in a shard.
+
+    Args:
+        rgb: Even height and width.
+        weights: Luma weights of red and blue.
+        full_range: 0..255 codes instead of 16..235 and 16..240.
+    """
+    red, blue = weights
+    luma = np.array([red, 1 - red - blue, blue])
+    cb = (np.array([0, 0, 1]) - luma) / (2 * (1 - blue))
+    cr = (np.array([1, 0, 0]) - luma) / (2 * (1 - red))
+    y_gain, y_offset, c_gain = (1.0, 0.0, 1.0) if full_range else (219 / 255, 16.0, 224 / 255)
+    matrix = np.column_stack(
+        [np.stack([luma * y_gain, cb * c_gain, cr * c_gain]), [y_offset, 128.0, 128.0]]
+    )
+    yuv = cv2.transform(rgb, matrix)  # rounds and saturates to uint8
+    height, width = rgb.shape[:2]
+    chroma = cv2.resize(yuv[..., 1:], (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    return np.concatenate([yuv[..., 0], np.concatenate([chroma[..., 0], chroma[..., 1]], axis=1)])
+
+
+def simulate_sample(
+    seed: int, photos: PhotoLibrary | None, text: TextRenderer | None
+) -> NDArray[np.uint8]:
+    """Return the sample of a seed, (2, 3/2 SIZE, SIZE) uint8."""
+    rng = np.random.default_rng(seed)
+    kind = rng.random()
+    if kind < IDENTITY_SHARE / 2:  # a screen recording or a picture that never was filmed
+        picture = truth = draw_content(rng, SIZE, SIZE, photos=photos, text=text)
+    else:
+        conditions = draw_conditions(rng)
+        rows, columns = content_size(conditions, height=SIZE, width=SIZE)
+        content = draw_content(rng, rows, columns, photos=photos, text=text)
+        filmed = film(content, conditions, rng, height=SIZE, width=SIZE)
+        picture, truth = filmed.picture, filmed.truth
+        if kind < IDENTITY_SHARE:  # a camera's picture without a pattern, grain included
+            grain = rng.normal(0, rng.uniform(0, 5), truth.shape)
+            picture = truth = np.clip(truth + grain, 0, 255).astype(np.uint8)
+    if picture is truth and rng.random() < 0.7:
+        picture = truth = codec.jpeg(picture, int(rng.integers(55, 99)))
+    weights = _LUMA_WEIGHTS[rng.integers(2)]
+    full_range = bool(rng.random() < 0.4)
+    return np.stack(
+        [to_planes(p, weights=weights, full_range=full_range) for p in (picture, truth)]
+    )
+
+
+def write_shard(path: Path, seeds: range, photo_folders: list[Path]) -> Path:
+    """Simulate one sample per seed and write them to `path`, complete or not at all."""
+    cv2.setNumThreads(1)  # one process per core does better than threads within one picture
+    photos = PhotoLibrary(photo_folders) if photo_folders else None
+    text = TextRenderer()
+    samples = np.stack([simulate_sample(seed, photos, text) for seed in seeds])
+    partial = path.with_suffix(".part")
+    with partial.open("wb") as file:
+        np.save(file, samples)
+    partial.rename(path)
+    return path
+
+
+def write_shards(
+    folder: Path, *, first: int, count: int, samples: int, photo_folders: list[Path], workers: int
+) -> None:
+    """Write shards `first` to `first + count - 1`, skipping those that exist."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(workers) as pool:
+        for number in range(first, first + count):
+            path = folder / f"shard-{number:05d}.npy"
+            if not path.exists():
+                pool.submit(
+                    write_shard,
+                    path,
+                    range(number * samples, (number + 1) * samples),
+                    photo_folders,
+                ).add_done_callback(lambda done: done.result())
+
+
+def main() -> None:
+    """Run as `python -m engines.train.shards FOLDER`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--count", type=int, default=40)
+    parser.add_argument("--samples", type=int, default=128)
+    parser.add_argument("--photos", type=Path, nargs="*", default=[])
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    write_shards(
+        options.folder,
+        first=options.first,
+        count=options.count,
+        samples=options.samples,
+        photo_folders=options.photos,
+        workers=options.workers,
+    )
+
+
+if __name__ == "__main__":
+    main()
