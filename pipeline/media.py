@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from engines.engine import Layout, PictureFormat
 from pipeline.errors import SourceError
@@ -34,19 +34,18 @@ _SIBLINGS: dict[str, str] = {
     **dict.fromkeys(("p412", "xv36", "yuv440p12"), "yuv444p12le"),
     **dict.fromkeys(("p416", "xv48"), "yuv444p16le"),
     **dict.fromkeys(("rgb24", "bgr24", "rgb0", "bgr0", "0rgb", "0bgr"), "gbrp"),
-    **dict.fromkeys(("rgb8", "bgr8", "rgb4", "bgr4", "rgb4_byte", "bgr4_byte"), "gbrp"),
+    **dict.fromkeys(("rgb8", "bgr8", "rgb4_byte", "bgr4_byte"), "gbrp"),
     **dict.fromkeys(("rgb444", "bgr444", "rgb555", "bgr555", "rgb565", "bgr565"), "gbrp"),
     **dict.fromkeys(("rgba", "bgra", "argb", "abgr", "pal8"), "gbrap"),
     **dict.fromkeys(("rgb48", "bgr48"), "gbrp16le"),
     **dict.fromkeys(("rgba64", "bgra64"), "gbrap16le"),
     **dict.fromkeys(("x2rgb10", "x2bgr10"), "gbrp10le"),
-    **dict.fromkeys(("monow", "monob"), "gray"),
+    **dict.fromkeys(("monow", "monob", "ya8"), "gray"),
     "p010": "yuv420p10le",
     "p012": "yuv420p12le",
     "p016": "yuv420p16le",
     "ayuv64": "yuva444p16le",
-    "ya8": "gbrap",
-    "ya16": "gbrap16le",
+    "ya16": "gray16le",
 }
 
 _LAYOUTS: dict[str, Layout] = {
@@ -110,6 +109,10 @@ class SourceInfo:
     """The photo's colour profile, untouched."""
     exif: bytes | None = None
     """The photo's EXIF block (TIFF structure), untouched; its orientation is not applied."""
+    mastering_display: tuple[Fraction, ...] | None = None
+    """HDR: red x, y, green x, y, blue x, y, white x, y, least and most luminance in cd/m2."""
+    content_light: tuple[int, int] | None = None
+    """HDR: brightest sample and brightest frame average in cd/m2 (MaxCLL, MaxFALL)."""
 
     @property
     def picture_format(self) -> PictureFormat:
@@ -182,7 +185,21 @@ def planar_sibling(pixel_format: str) -> str:
     return sibling
 
 
-def as_fraction(value: Any) -> Fraction | None:
+class Rational(Protocol):
+    """What `Fraction` and PyAV 19's `AVRational` have in common."""
+
+    @property
+    def numerator(self) -> int:
+        """Above the line."""
+        ...
+
+    @property
+    def denominator(self) -> int:
+        """Below the line; FFmpeg's "unknown" is 0/0 or 0/1."""
+        ...
+
+
+def as_fraction(value: Rational | None) -> Fraction | None:
     """Return an exact `Fraction`, or None for 0/0, n/0 and None.
 
     PyAV 18 has `Fraction | None` where PyAV 19 has `AVRational`: both pass through here, once.
