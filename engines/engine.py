@@ -91,6 +91,9 @@ class EngineInfo:
     version: str
     """Version of the library behind the back end."""
 
+    def __str__(self) -> str:
+        return f"{self.model} on {self.backend} {self.version}, {self.precision}, {self.device}"
+
 
 class Request(Protocol):
     """Pictures on their way through the network."""
