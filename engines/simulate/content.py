@@ -2,8 +2,8 @@
 
 Pictures of screens at display resolution, gamma-coded RGB: pages, editors, slides, windows, films,
 plain fields, patterns; and scenes, which do the same over time. Everything is drawn with NumPy and
-OpenCV; real typefaces (`TextRenderer`, needs Pillow) and photographs (`PhotoLibrary`) make it richer
-where they are at hand. The modules `content_*` hold the parts; import from here.
+OpenCV; real typefaces (`TextRenderer`, needs Pillow) and photographs (`PhotoLibrary`) make it
+richer where they are at hand. The modules `content_*` hold the parts; import from here.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ def blend(view: Image, mask: Mask, colour: Colour | Image) -> None:
     cover = cv2.cvtColor(np.ascontiguousarray(mask[:height, :width]), cv2.COLOR_GRAY2RGB)
     if isinstance(colour, tuple):
         paint: Image = np.empty((height, width, 3), np.uint8)
-        paint[:] = colour
+        fill(paint, colour)
     else:
         paint = colour[:height, :width]
     # Exact division by 255 in 16 bits: (v + 128 + (v + 128 >> 8)) >> 8.
@@ -133,6 +133,16 @@ def blend(view: Image, mask: Mask, colour: Colour | Image) -> None:
     total += total >> 8
     total >>= 8
     target[:] = total
+
+
+def fill(view: Image, colour: Colour) -> None:
+    """Fill the whole view, (H, W, 3), with one colour."""
+    if not view.size:
+        return
+    # Whole rows are copied: NumPy repeats three bytes at a time ten times slower.
+    row: Image = np.empty((view.shape[1], 3), np.uint8)
+    row[:] = colour
+    view[:] = row
 
 
 def gradient(view: Image, first: Colour, second: Colour, *, angle: float = 0.0) -> None:
@@ -159,7 +169,7 @@ def box(view: Image, colour: Colour, *, radius: int = 0, border: Colour | None =
         return
     radius = min(radius, height // 2, width // 2)
     if radius < 2:
-        view[:] = colour
+        fill(view, colour)
         if border is not None:
             cv2.rectangle(view, (0, 0), (width - 1, height - 1), border, 1)
         return
@@ -171,7 +181,7 @@ def box(view: Image, colour: Colour, *, radius: int = 0, border: Colour | None =
 
 def _fill_rounded(view: Image, colour: Colour, radius: int) -> None:
     if radius < 1:
-        view[:] = colour
+        fill(view, colour)
         return
     corners = _corners(radius)
     for down, across in ((0, 0), (0, 1), (1, 0), (1, 1)):
@@ -181,9 +191,9 @@ def _fill_rounded(view: Image, colour: Colour, radius: int) -> None:
             down * radius : (down + 1) * radius, across * radius : (across + 1) * radius
         ]
         blend(view[rows, columns], cover, colour)
-    view[:radius, radius:-radius] = colour
-    view[-radius:, radius:-radius] = colour
-    view[radius:-radius] = colour
+    fill(view[:radius, radius:-radius], colour)
+    fill(view[-radius:, radius:-radius], colour)
+    fill(view[radius:-radius], colour)
 
 
 @lru_cache(maxsize=128)

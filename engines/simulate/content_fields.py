@@ -21,6 +21,7 @@ from engines.simulate.content_draw import (
     Studio,
     blend,
     colourize,
+    fill,
     gradient,
     hsv,
 )
@@ -31,7 +32,7 @@ Field = NDArray[np.float32]
 
 def paint_plain(studio: Studio, view: Image) -> None:
     """Fill with one colour (white, grey, saturated, dark), or a few large areas of them."""
-    view[:] = _plain_colour(studio)
+    fill(view, _plain_colour(studio))
     if studio.chance(0.45):
         height, width = view.shape[:2]
         for _ in range(studio.integer(1, 4)):
@@ -176,7 +177,8 @@ def _star(studio: Studio, height: int, width: int) -> Mask:
     sectors = studio.integer(8, 60)
     wave = np.sin(np.arctan2(down, across) * sectors)
     reach = np.hypot(across, down) / sectors  # pixels per radian of the wave
-    return np.clip(128 + 127 * wave * np.maximum(reach, 0.3), 0, 255).astype(np.uint8)
+    star: Mask = np.clip(128 + 127 * wave * np.maximum(reach, 0.3), 0, 255).astype(np.uint8)
+    return star
 
 
 _PATTERNS: tuple[Callable[[Studio, int, int], Mask], ...] = (
@@ -200,7 +202,7 @@ def paint_test_card(studio: Studio, view: Image) -> None:
     for index in range(bars):
         on = bars - 1 - index
         colour = (255 * (on >> 1 & 1), 255 * (on >> 2 & 1), 255 * (on & 1))
-        view[:, index * width // bars : (index + 1) * width // bars] = colour
+        fill(view[:, index * width // bars : (index + 1) * width // bars], colour)
     wedge = view[height * 2 // 3 : height * 5 // 6]
     gradient(wedge, BLACK, WHITE)
     gradient(view[height * 5 // 6 :], hsv(studio.uniform(0, 1), 1, 1), WHITE)

@@ -14,6 +14,7 @@ from engines.simulate.content_draw import (
     blend,
     box,
     draw_theme,
+    fill,
     icon,
 )
 from engines.simulate.content_pictures import paint_picture
@@ -35,14 +36,15 @@ def put_code(studio: Studio, view: Image, bank: WordBank, theme: Theme, *, leadi
     pitch = max(1, round(bank.height * leading))
     mask = np.zeros((height, width), np.uint8)
     colours: Image = np.empty((height, width, 3), np.uint8)
-    colours[:] = theme.ink
+    fill(colours, theme.ink)
     palette = (theme.ink, theme.ink, *theme.accents[:4])
     step, depth, y = round(bank.size * 2.2), 0, 0
+    deepest = min(5, width // (4 * step))
     while y + bank.height <= height:
-        depth = min(max(depth + studio.integer(-1, 1), 0), 5)
+        depth = min(max(depth + studio.integer(-1, 1), 0), deepest)
         left = depth * step
         if left < width and not studio.chance(0.12):
-            room = int((width - left) * studio.uniform(0.1, 0.9))
+            room = int((width - left) * studio.uniform(0.25, 1.0))
             line = set_line(studio.rng, bank, room)
             mask[y : y + bank.height, left : left + room] = line.mask
             _colour_spans(studio, colours[y : y + bank.height, left:], line, theme, palette)
@@ -54,22 +56,22 @@ def _colour_spans(
     studio: Studio, colours: Image, line: Line, theme: Theme, palette: tuple[Colour, ...]
 ) -> None:
     if studio.chance(0.1):  # a comment
-        colours[:] = theme.faint
+        fill(colours, theme.faint)
         return
     for start, stop in line.spans:
-        colours[:, start:stop] = studio.choice(palette)
+        fill(colours[:, start:stop], studio.choice(palette))
 
 
 def paint_code(studio: Studio, view: Image) -> None:
     """Fill with a code editor: line numbers, tokens, perhaps a file list and a status bar."""
     theme = draw_theme(studio, dark=0.65)
-    view[:] = theme.back
+    fill(view, theme.back)
     size = text_size(studio)
-    bank = bank_of(studio, size, "code", fixed=True)
+    bank = bank_of(studio, size, "code")
     if studio.chance(0.5):
         side = min(view.shape[1] // 3, size * 14)
         panel = view[:, :side]
-        panel[:] = theme.panel
+        fill(panel, theme.panel)
         put_code(studio, panel[size:, size : side - 4], bank_of(studio, size), theme, leading=1.5)
         view = view[:, side:]
     if studio.chance(0.6):
@@ -77,35 +79,37 @@ def paint_code(studio: Studio, view: Image) -> None:
         view = view[size * 2 :]
     if studio.chance(0.4) and view.shape[0] > 4 * size:
         bar = view[-round(size * 1.6) :]
-        bar[:] = studio.choice((theme.panel, *theme.accents))
+        fill(bar, studio.choice((theme.panel, *theme.accents)))
         put_line(studio, bar[2:, size:], bank_of(studio, size - 2, "number"), theme.ink)
         view = view[: -round(size * 1.6)]
     leading = studio.uniform(1.0, 1.5)
     pitch = max(1, round(bank.height * leading))
     gutter = size * 3
-    numbers = bank_of(studio, size, "number", fixed=True)
+    numbers = bank_of(studio, size, "number")
     for y in range(4, view.shape[0] - bank.height, pitch):
         put_label(studio, view[y : y + bank.height, :gutter], numbers, theme.line)
     row = 4 + pitch * studio.integer(0, max(0, view.shape[0] // pitch))
-    view[row : row + bank.height, gutter:] = theme.panel
+    fill(view[row : row + bank.height, gutter:], theme.panel)
     put_code(studio, view[4:, gutter:], bank, theme, leading=leading)
 
 
 def paint_terminal(studio: Studio, view: Image) -> None:
     """Fill with a terminal: fixed letters, prompts, some coloured words."""
     theme = draw_theme(studio, dark=0.85)
-    view[:] = BLACK if theme.dark and studio.chance(0.5) else theme.back
-    bank = bank_of(studio, text_size(studio), "code", fixed=True)
+    fill(view, BLACK if theme.dark and studio.chance(0.5) else theme.back)
+    bank = bank_of(studio, text_size(studio), "code")
     mask = np.zeros(view.shape[:2], np.uint8)
     colours: Image = np.empty_like(view)
-    colours[:] = theme.ink
+    fill(colours, theme.ink)
     for y in range(3, view.shape[0] - bank.height, bank.height):
         line = set_line(studio.rng, bank, int((view.shape[1] - 6) * studio.uniform(0.0, 1.0)))
         mask[y : y + bank.height, 4 : 4 + line.mask.shape[1]] = line.mask
         prompt = studio.chance(0.2)
         for index, (start, stop) in enumerate(line.spans):
             if (prompt and index < 2) or studio.chance(0.08):
-                colours[y : y + bank.height, 4 + start : 4 + stop] = studio.choice(theme.accents)
+                fill(
+                    colours[y : y + bank.height, 4 + start : 4 + stop], studio.choice(theme.accents)
+                )
     blend(view, mask, colours)
 
 
@@ -114,12 +118,12 @@ def paint_document(studio: Studio, view: Image) -> None:
     theme = draw_theme(studio, dark=0.08)
     size = text_size(studio)
     page = view
-    view[:] = theme.back
+    fill(view, theme.back)
     if studio.chance(0.5):
-        view[:] = studio.choice((theme.panel, theme.line, (82, 86, 89)))
+        fill(view, studio.choice((theme.panel, theme.line, (82, 86, 89))))
         margin = studio.integer(4, max(5, view.shape[1] // 8))
         page = view[margin // 2 :, margin:-margin]
-        page[:] = WHITE if not theme.dark else theme.back
+        fill(page, WHITE if not theme.dark else theme.back)
     page = page[size:-size, 2 * size : -2 * size]
     columns = studio.choice((1, 1, 1, 2, 3))
     gap = 2 * size
@@ -159,12 +163,12 @@ def _fill_column(
 def paint_web(studio: Studio, view: Image) -> None:
     """Fill with a web page: a header, a banner, cards with pictures, text and buttons."""
     theme = draw_theme(studio, dark=0.2)
-    view[:] = theme.back
+    fill(view, theme.back)
     size = text_size(studio)
     bank = bank_of(studio, size)
     if studio.chance(0.7):
         bar = view[: size * 3]
-        bar[:] = studio.choice((theme.back, theme.panel, theme.accents[0], theme.ink))
+        fill(bar, studio.choice((theme.back, theme.panel, theme.accents[0], theme.ink)))
         ink = BLACK if sum(bar[0, 0].tolist()) > 380 else WHITE
         icon(studio, bar[size // 2 : size * 5 // 2, size : size * 3], theme.accents[1])
         put_line(studio, bar[size:, size * 4 : -size], bank, ink)
@@ -174,7 +178,7 @@ def paint_web(studio: Studio, view: Image) -> None:
         if studio.chance(0.7):
             paint_picture(studio, banner)
         else:
-            banner[:] = studio.choice(theme.accents)
+            fill(banner, studio.choice(theme.accents))
         title = bank_of(studio, size * studio.integer(2, 3))
         put_line(studio, banner[banner.shape[0] // 3 :, size * 2 :], title, WHITE)
         view = view[banner.shape[0] :]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +16,19 @@ Image = NDArray[np.uint8]
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 _MIN_SIDE = 96
+_MIN_BYTES = 8192  # smaller files are icons and logos
+_SIZE_NAME = re.compile(r"(\d+)x(\d+)")
+
+_log = logging.getLogger(__name__)
 
 
 class PhotoLibrary:
     """Pictures of one or more folders, decoded when asked for and kept within a bound.
+
+    Every folder named is drawn from alike often, however many pictures it holds.
+    Where a picture lies there in several sizes (files named 1920x1080.jpg, 1024x768.jpg, as
+    wallpapers are), one of them is used. Files that cannot be decoded and pictures with a side
+    under 96 pixels are left out when met, with a warning in the log.
 
     Args:
         folder: A folder, or several; searched with their subfolders for JPEG, PNG and WebP.
@@ -35,26 +46,34 @@ class PhotoLibrary:
         longest: int = 2000,
         cache_bytes: int = 512 << 20,
     ) -> None:
-        folders = [folder] if isinstance(folder, str | Path) else list(folder)
+        folders = [
+            Path(place) for place in ([folder] if isinstance(folder, str | Path) else folder)
+        ]
         for place in folders:
-            if not Path(place).is_dir():
+            if not place.is_dir():
                 raise FileNotFoundError(f"{place}: no such folder; name one that holds pictures")
-        self.paths = sorted(
-            path
+        groups = [
+            _one_of_each(sorted(filter(_is_picture, place.rglob("*"))), longest)
             for place in folders
-            for path in Path(place).rglob("*")
-            if path.suffix.lower() in _SUFFIXES and path.is_file()
-        )
-        if not self.paths:
+        ]
+        self._groups = [group for group in groups if group]
+        if not self._groups:
             names = ", ".join(str(place) for place in folders)
-            raise FileNotFoundError(f"{names}: no .jpg, .png or .webp picture in there")
+            raise FileNotFoundError(f"{names}: no .jpg, .png or .webp picture of 8 KiB or more")
+        self._count = len(self.paths)
         self._longest = longest
         self._cache_bytes = cache_bytes
         self._cache: OrderedDict[Path, Image] = OrderedDict()
         self._held = 0
+        self._unusable: set[Path] = set()
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return self._count
+
+    @property
+    def paths(self) -> list[Path]:
+        """Every picture file of the library."""
+        return sorted({path for group in self._groups for path in group})
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Image:
         """Return a random cut of a random picture, (height, width, 3) uint8 RGB.
@@ -62,9 +81,9 @@ class PhotoLibrary:
         Mirrored in half of the cases; the cut is scaled, up to twice larger where it is small.
 
         Raises:
-            ValueError: The picture drawn cannot be decoded, or has a side under 96 pixels.
+            ValueError: No picture of the library is usable.
         """
-        picture = self._load(self.paths[int(rng.integers(len(self.paths)))])
+        picture = self._pick(rng)
         full_height, full_width = picture.shape[:2]
         fit = min(full_height / height, full_width / width)
         # From the whole picture down to one pixel for one, or to half of that if need be.
@@ -83,6 +102,24 @@ class PhotoLibrary:
             scaled = cv2.flip(scaled, 1)
         return np.asarray(scaled, np.uint8)
 
+    def _pick(self, rng: np.random.Generator) -> Image:
+        # An unusable file costs one draw whether it was met before or not: the same seed gives the
+        # same picture.
+        while len(self._unusable) < self._count:
+            group = self._groups[int(rng.integers(len(self._groups)))]
+            path = group[int(rng.integers(len(group)))]
+            if path in self._unusable:
+                continue
+            try:
+                return self._load(path)
+            except ValueError as error:
+                _log.warning("%s", error)
+                self._unusable.add(path)
+        raise ValueError(
+            f"none of {self._count} pictures is usable, the first is {self._groups[0][0]}; "
+            "name a folder with photographs"
+        )
+
     def _load(self, path: Path) -> Image:
         if path in self._cache:
             self._cache.move_to_end(path)
@@ -96,17 +133,36 @@ class PhotoLibrary:
         return picture
 
 
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in _SUFFIXES and path.is_file() and path.stat().st_size >= _MIN_BYTES
+
+
+def _one_of_each(paths: list[Path], longest: int) -> list[Path]:
+    """Return the paths with one for each folder's set of sizes: the smallest that is enough."""
+    kept: list[Path] = []
+    sizes: dict[Path, list[tuple[bool, int, Path]]] = {}
+    for path in paths:
+        named = _SIZE_NAME.fullmatch(path.stem)
+        if named is None:
+            kept.append(path)
+            continue
+        side = max(int(named[1]), int(named[2]))
+        enough = side >= longest
+        sizes.setdefault(path.parent, []).append((not enough, side if enough else -side, path))
+    return sorted(kept + [min(group)[2] for group in sizes.values()])
+
+
 def _decode(path: Path, longest: int) -> Image:
     """Return the picture as RGB with its long side at most `longest` pixels."""
     data = np.frombuffer(path.read_bytes(), np.uint8)
     decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if decoded is None:
-        raise ValueError(f"{path}: cannot be decoded as a picture; remove it from the folder")
+        raise ValueError(f"{path}: cannot be decoded as a picture; left out")
     picture = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
     if min(picture.shape[:2]) < _MIN_SIDE:
         raise ValueError(
-            f"{path}: {picture.shape[1]}x{picture.shape[0]} is too small for content; "
-            f"both sides must be >= {_MIN_SIDE} pixels"
+            f"{path}: {picture.shape[1]}x{picture.shape[0]} is too small for content, "
+            f"both sides must be >= {_MIN_SIDE} pixels; left out"
         )
     scale = longest / max(picture.shape[:2])
     if scale < 1:

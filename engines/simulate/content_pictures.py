@@ -18,6 +18,7 @@ from engines.simulate.content_draw import (
     Studio,
     blend,
     colourize,
+    fill,
     gradient,
     hsv,
     mix,
@@ -61,7 +62,7 @@ def paint_picture(studio: Studio, view: Image) -> None:
     """Fill the view with a photograph where there are any (mostly), or a made-up picture."""
     height, width = view.shape[:2]
     if min(height, width) < 8:
-        view[:] = studio.colour()
+        fill(view, studio.colour())
         return
     if studio.photos is not None and studio.chance(0.8):
         view[:] = studio.photos.draw(studio.rng, height, width)
@@ -75,7 +76,7 @@ def paint_clouds(studio: Studio, view: Image) -> None:
     middle = studio.colour(saturation=(0.2, 0.8), value=(0.3, 0.9))
     lower = np.linspace(stops[0], middle, 128)
     lookup = np.concatenate([lower, np.linspace(middle, stops[1], 128)]).round().astype(np.uint8)
-    colourize(view, texture(studio, *view.shape[:2]), lookup)
+    colourize(view, texture(studio, view.shape[0], view.shape[1]), lookup)
 
 
 def paint_noise(studio: Studio, view: Image) -> None:
@@ -201,7 +202,7 @@ def paint_city(studio: Studio, view: Image) -> None:
         value = (0.05, 0.25) if night else (0.3, 0.85)
         wall = studio.colour(saturation=(0.05, 0.5), value=value)
         front = view[top:, x : x + wide]
-        front[:] = wall
+        fill(front, wall)
         pitch = studio.integer(5, 18)
         lit = (
             studio.colour(saturation=(0.1, 0.5), value=(0.8, 1)) if night else mix(wall, BLACK, 0.4)
@@ -209,10 +210,48 @@ def paint_city(studio: Studio, view: Image) -> None:
         for row in range(3, front.shape[0] - pitch, pitch):
             for column in range(3, front.shape[1] - pitch // 2, pitch):
                 if not night or studio.chance(0.5):
-                    front[row : row + pitch // 2, column : column + pitch // 2] = lit
+                    fill(front[row : row + pitch // 2, column : column + pitch // 2], lit)
         x += wide
     grain = texture(studio, height, width, 1.15)
     view[:] = cv2.addWeighted(view, 0.85, cv2.cvtColor(grain, cv2.COLOR_GRAY2RGB), 0.15, 0)
+
+
+def paint_still_life(studio: Studio, view: Image) -> None:
+    """Fill with textured things that overlap, sharp or out of focus."""
+    height, width = view.shape[:2]
+    base = studio.uniform(0, 1)
+    _surface(studio, view, hsv(base, studio.uniform(0.05, 0.5), studio.uniform(0.3, 0.95)))
+    things = studio.integer(3, 9)
+    for index in range(things):
+        tall = studio.integer(height // 8 + 4, height // 2 + 5)
+        wide = studio.integer(width // 8 + 4, width // 2 + 5)
+        top = studio.integer(0, max(0, height - tall // 2))
+        left = studio.integer(0, max(0, width - wide // 2))
+        part = view[top : top + tall, left : left + wide]
+        if min(part.shape[:2]) < 4:
+            continue
+        thing = np.empty_like(part)
+        hue = base + studio.uniform(-0.15, 0.15) + studio.choice((0, 0, 0.5))
+        _surface(studio, thing, hsv(hue, studio.uniform(0.1, 0.9), studio.uniform(0.15, 1)))
+        cover = np.zeros(part.shape[:2], np.uint8)
+        centre, axes = (part.shape[1] // 2, part.shape[0] // 2), (wide * 3 // 8, tall * 3 // 8)
+        if studio.chance(0.6):
+            cv2.ellipse(cover, centre, axes, studio.uniform(-25, 25), 0, 360, 255, -1, cv2.LINE_AA)
+        else:
+            cover[tall // 8 : -tall // 8, wide // 8 : -wide // 8] = 255
+        focus = (things - index) * studio.uniform(0.1, 0.8)
+        blend(part, np.asarray(cv2.GaussianBlur(cover, (0, 0), 0.4 + focus), np.uint8), thing)
+
+
+def _surface(studio: Studio, view: Image, colour: Colour) -> None:
+    """Fill with a lit, textured surface of one colour."""
+    dark, light = mix(colour, BLACK, studio.uniform(0.2, 0.7)), mix(colour, WHITE, 0.35)
+    gradient(view, dark, light, angle=studio.uniform(0, 6.28))
+    grain = cv2.cvtColor(texture(studio, view.shape[0], view.shape[1]), cv2.COLOR_GRAY2RGB)
+    amount = studio.uniform(0.02, 0.3)
+    view[:] = cv2.addWeighted(
+        np.ascontiguousarray(view), 1 - amount / 2, grain, amount, -64 * amount
+    )
 
 
 _PICTURES: tuple[Callable[[Studio, Image], None], ...] = (
@@ -221,6 +260,10 @@ _PICTURES: tuple[Callable[[Studio, Image], None], ...] = (
     paint_bokeh,
     paint_landscape,
     paint_landscape,
+    paint_landscape,
     paint_spheres,
     paint_city,
+    paint_city,
+    paint_still_life,
+    paint_still_life,
 )

@@ -14,6 +14,7 @@ from engines.simulate.content_draw import (
     blend,
     box,
     draw_theme,
+    fill,
     gradient,
     icon,
     mix,
@@ -37,7 +38,7 @@ def put_chart(studio: Studio, view: Image, theme: Theme) -> None:
         _put_pie(studio, view, theme)
         return
     for y in range(height // 6, height, max(6, height // 6)):
-        view[y : y + 1] = theme.line
+        fill(view[y : y + 1], theme.line)
     if kind == 0:
         bars = studio.integer(3, 24)
         wide = max(2, width // bars)
@@ -78,7 +79,7 @@ def paint_slide(studio: Studio, view: Image) -> None:
     """Fill with a slide: a large title, points, a chart or picture, shapes, a gradient ground."""
     theme = draw_theme(studio, dark=0.3)
     height, width = view.shape[:2]
-    view[:] = theme.back
+    fill(view, theme.back)
     if studio.chance(0.3):
         gradient(
             view, theme.back, mix(theme.back, theme.accents[0], 0.4), angle=studio.uniform(0, 6)
@@ -118,12 +119,12 @@ def _put_points(studio: Studio, view: Image, theme: Theme, size: int) -> None:
 def paint_dashboard(studio: Studio, view: Image) -> None:
     """Fill with panels of charts, figures and lists beside a menu of icons."""
     theme = draw_theme(studio, dark=0.45)
-    view[:] = theme.panel
+    fill(view, theme.panel)
     size = min(text_size(studio), 20)
     bank = bank_of(studio, size)
     if studio.chance(0.6):
         menu = view[:, : size * 4]
-        menu[:] = studio.choice((theme.back, theme.accents[0], theme.ink))
+        fill(menu, studio.choice((theme.back, theme.accents[0], theme.ink)))
         shade = WHITE if sum(menu[0, 0].tolist()) < 380 else BLACK
         for y in range(size, view.shape[0] - 3 * size, size * 3):
             icon(studio, menu[y : y + 2 * size, size : 3 * size], shade)

@@ -11,6 +11,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 import cv2
@@ -75,13 +76,16 @@ class Lettering(ABC):
     def render(self, face: Face, size: int, text: str) -> Mask:
         """Return the text on one line as coverage, (H, W); H depends on face and size alone."""
 
-    def pick(self, rng: np.random.Generator, *, fixed: bool = False) -> Face:
-        """Return one of the faces, mostly English; `fixed` asks for fixed width where there is."""
+    def pick(self, rng: np.random.Generator, vocabulary: Vocabulary = "prose") -> Face:
+        """Return a face for a vocabulary: of fixed width for code where there is one.
+
+        Prose is English in a good half of the cases; code and figures are set in English faces.
+        """
         faces = self.faces
-        if fixed:
-            faces = tuple(face for face in faces if face.fixed) or faces
-        if rng.random() < _ENGLISH_SHARE:
+        if vocabulary != "prose" or rng.random() < _ENGLISH_SHARE:
             faces = tuple(face for face in faces if face.script == "ascii") or faces
+        if vocabulary == "code":
+            faces = tuple(face for face in faces if face.fixed) or faces
         return faces[int(rng.integers(len(faces)))]
 
     def bank(self, face: Face, size: int, vocabulary: Vocabulary = "prose") -> WordBank:
@@ -163,8 +167,9 @@ class OutlineLettering(Lettering):
         return np.ascontiguousarray(mask[:, : end[0] + 1])
 
 
+@lru_cache(maxsize=1)
 def builtin_lettering() -> Lettering:
-    """Return the letters that the installed OpenCV brings."""
+    """Return the letters that the installed OpenCV brings; one object, so that words are kept."""
     return OutlineLettering() if hasattr(cv2, "FontFace") else StrokeLettering()
 
 
@@ -177,7 +182,9 @@ def set_line(rng: np.random.Generator, bank: WordBank, width: int) -> Line:
         word = bank.words[int(index)]
         stop = x + word.shape[1]
         if stop > width:
-            break
+            if spans:
+                break
+            continue  # a long word on a short line: another may fit
         mask[:, x:stop] = word
         spans.append((x, stop))
         x = stop + bank.space

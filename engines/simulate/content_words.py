@@ -90,9 +90,14 @@ def draw_words(rng: np.random.Generator, script: Script, count: int) -> list[str
     return words
 
 
-def coverage_sample(script: Script) -> str:
-    """Return letters that a font must have to be used for the script."""
-    if script.words:
-        letters = sorted({letter for word in script.words for letter in word}, key=ord)
-        return "".join(letters[:: max(1, len(letters) // 6)] + letters[-1:])
-    return "".join(chr(code) for pair in script.ranges for code in pair)
+def letters_of(name: str) -> str:
+    """Return letters that a font must have to be used for the script of this name.
+
+    English goes with code and figures, which every page may need.
+    """
+    script = SCRIPTS[name]
+    words = script.words
+    if name == "ascii":
+        words = (*words, *CODE["code"].words, *CODE["number"].words)
+    ends = {chr(code) for pair in script.ranges for code in pair}
+    return "".join(sorted(ends.union(*words)))
