@@ -49,8 +49,9 @@ class Unpacker:
             dst_color_range=code_range,
             interpolation=Interpolation.POINT,
         )
-        planar.pts, planar.time_base = picture.pts, picture.time_base
-        planar.duration = picture.duration
+        planar.pts, planar.duration = picture.pts, picture.duration
+        if picture.time_base is not None:
+            planar.time_base = picture.time_base
         return planar
 
     def frame(

@@ -17,6 +17,7 @@ from pipeline.sources.picture import colour_tags, without_alpha
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.container.core import Chapter
+    from av.stream import Stream
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -103,6 +104,11 @@ def content_light(picture: VideoFrame) -> tuple[int, int] | None:
     return brightest, average
 
 
+def _is_chapter_track(stream: Stream) -> bool:
+    """Whether this is how mp4 stores chapters, which muxers write anew from the chapters."""
+    return stream.type == "data" and getattr(stream, "name", None) == "bin_data"
+
+
 def _side_data(picture: VideoFrame, kind: Type) -> bytes:
     held: Any = picture.side_data  # the stubs have a TypedDict of one entry
     data = held.get(kind)
@@ -136,7 +142,12 @@ def describe(
     rate, lasts = frame_rate(stream), duration_s(container, stream)
     estimate = round(lasts * rate) if lasts and rate else None
     name = planar_sibling(picture.format.name)
-    others = [one for one in container.streams if one.index != stream.index]
+    chapters = cut_chapters(container.chapters(), Fraction(0), None)
+    others = [
+        one
+        for one in container.streams
+        if one.index != stream.index and not (chapters and _is_chapter_track(one))
+    ]
     copied = tuple(one for one in others if one.type != "attachment")
     return SourceInfo(
         url=url,
@@ -161,7 +172,7 @@ def describe(
         video_metadata=dict(stream.metadata),
         video_disposition=int(stream.disposition),
         video_position=sum(one.index < stream.index for one in copied),
-        chapters=cut_chapters(container.chapters(), Fraction(0), None),
+        chapters=chapters,
         mastering_display=mastering_display(picture),
         content_light=content_light(picture),
     )

@@ -1,0 +1,215 @@
+"""A video file: the cleaned picture encoded anew, everything else copied as it was."""
+
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+from av.stream import Disposition
+
+from pipeline.errors import SinkError
+from pipeline.frame import Frame
+from pipeline.media import SourceInfo
+from pipeline.sinks import containers
+from pipeline.sinks.codecs import choose_encoding, encoder_options, find_codec, tag
+from pipeline.sinks.copying import Copier
+from pipeline.sinks.picture import Packer
+from pipeline.sinks.target import Target
+from pipeline.sinks.verify import StreamLog, Verification, verify
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.stream import Stream
+    from av.video.stream import VideoStream
+
+    Packet = av.Packet[Any]
+
+log = logging.getLogger(__name__)
+
+_DEFAULT_RATE = Fraction(25)
+_CONSTANT_RATE_TOLERANCE_S = Fraction(1, 1000)
+"""Matroska rounds times to milliseconds; what comes from there is still a constant rate."""
+
+
+class FileSink:
+    """Encodes frames into PATH.part and renames it to PATH when complete.
+
+    Other streams, attachments, chapters, tags and flags of the input are copied. Timestamps are
+    kept; a video that begins before zero is moved to zero together with everything else. What
+    stood at PATH before is not touched until the new file is complete.
+
+    Args:
+        path: The file to write; its extension chooses the container.
+        info: The source, still open: its streams are templates here.
+        codec: One of `CODECS`.
+        crf: The encoder's constant quality, or None for the codec's default.
+        encoder_preset: The encoder's speed, or None for the codec's default.
+        threads: Encoder threads, 0 for as many as the encoder likes.
+        overwrite: Replace an existing file, at the very end.
+        drop_streams: Leave out, with a warning, streams that the container cannot hold.
+
+    Raises:
+        SinkError: The file exists, cannot be created, the encoder is missing or refuses the
+            picture, or the container cannot hold one of the input's streams.
+        ConfigError: The codec is unknown or lacks a setting that was given.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        info: SourceInfo,
+        *,
+        codec: str = "h264",
+        crf: int | None = None,
+        encoder_preset: str | None = None,
+        threads: int = 0,
+        overwrite: bool = False,
+        drop_streams: bool = False,
+    ) -> None:
+        self._target = Target(path, overwrite=overwrite)
+        self._info = info
+        self._format = containers.format_of(self._target.path)
+        chosen = find_codec(codec)
+        self.encoding = choose_encoding(codec, chosen, info)
+        if self.encoding.note:
+            log.info("%s: %s", self._target.path, self.encoding.note)
+        self._options = encoder_options(chosen, info, crf=crf, preset=encoder_preset)
+        kept = containers.holdable(info, self._format, drop=drop_streams)
+        self._time_base = info.time_base
+        if self._format == "avi":
+            self._time_base = 1 / (info.frame_rate or _DEFAULT_RATE)
+        self._shift_s: Fraction | None = None
+        self._last: int | None = None
+        with self._target.creating(f"--codec {codec}"):
+            self._container = self._open()
+            self._add_streams(chosen.encoder, kept, threads)
+            self._container.start_encoding()
+        colour, alpha = self.encoding.colour, self.encoding.alpha
+        self._packer = Packer(self.encoding.pixel_format, colour, alpha=alpha)
+
+    @property
+    def path(self) -> Path:
+        """The final name."""
+        return self._target.path
+
+    def write(self, frame: Frame) -> None:
+        """Encode one frame and copy the packets before it.
+
+        Raises:
+            SinkError: Size or format changed, or the file cannot be written.
+        """
+        self._check(frame)
+        if self._shift_s is None:
+            self._begin(frame)
+        with self._target.writing():
+            self._copier.copy(frame.packets)
+            picture = self._packer.picture(frame)
+            pts = self._ticks(frame)
+            picture.pts, picture.time_base = pts, self._time_base
+            picture.duration = round(frame.duration * frame.time_base / self._time_base)
+            self._log.note_frame(float(pts * self._time_base))
+            self._container.mux(self._video.encode(picture))
+
+    def finish(self, tail: tuple[Packet, ...]) -> None:
+        """Write what is left, close the file and give it its final name.
+
+        Raises:
+            SinkError: There was no frame, or the file cannot be completed.
+        """
+        if self._last is None:
+            raise SinkError(f"{self.path}: no frame came; there is nothing to write")
+        with self._target.writing():
+            self._copier.copy(tail)
+            self._container.mux(self._video.encode(None))
+            self._container.close()
+        self._target.complete()
+
+    def abort(self) -> None:
+        """Close the file and leave it as PATH.part; does nothing after `finish`."""
+        if not self._target.completed:
+            self._target.close_quietly(self._container)
+
+    def verify(self) -> Verification:
+        """Read the finished file's packets and compare them with what was written.
+
+        Raises:
+            SinkError: The file cannot be read.
+        """
+        return verify(self.path, self._logs, self._video.index)
+
+    def _open(self) -> OutputContainer:
+        return av.open(
+            str(self._target.part.absolute()),
+            "w",
+            format=self._format,
+            container_options=containers.container_options(self._format, self._info),
+        )
+
+    def _add_streams(self, encoder: str, kept: tuple[Stream, ...], threads: int) -> None:
+        """Declare all streams in the input's order, and everything else a header holds."""
+        info = self._info
+        before = {stream.index for stream in info.streams[: info.video_position]}
+        copies: dict[int, Stream] = {}
+        for template in (one for one in kept if one.index in before):
+            copies[template.index] = containers.copy_stream(self._container, template)
+        self._video = self._add_video(encoder, threads)
+        for template in (one for one in kept if one.index not in before):
+            copies[template.index] = containers.copy_stream(self._container, template)
+        self._container.metadata.update(containers.kept_tags(info.metadata))
+        self._container.set_chapters(list(info.chapters))
+        self._logs = [StreamLog() for _ in self._container.streams]
+        self._log = self._logs[self._video.index]
+        self._copier = Copier(self._container, copies, self._logs)
+
+    def _add_video(self, encoder: str, threads: int) -> VideoStream:
+        info, rate = self._info, self._info.frame_rate or _DEFAULT_RATE
+        # The stubs know a few codec names only.
+        container: Any = self._container
+        stream: VideoStream = container.add_stream(encoder, rate, options=self._options)
+        context = stream.codec_context
+        tag(context, self.encoding, info)
+        context.time_base = stream.time_base = self._time_base
+        # PyAV's default, slices, makes x264 cut every picture into slices: worse and slower.
+        context.thread_type = "AUTO"
+        context.thread_count = threads
+        if self._format == "avi":
+            context.max_b_frames = 0  # AVI has no pts, so frames must be stored as they are shown
+        stream.metadata.update(containers.kept_tags(info.video_metadata))
+        stream.disposition = Disposition(info.video_disposition)
+        if info.display_matrix is not None:
+            stream.set_display_matrix(info.display_matrix)
+        return stream
+
+    def _check(self, frame: Frame) -> None:
+        if frame.format != self._info.picture_format:
+            now, then = frame.format, self._info.picture_format
+            raise SinkError(
+                f"{self.path}: the picture changes from {then.width}x{then.height} {then.layout}"
+                f" {then.bits} bit to {now.width}x{now.height} {now.layout} {now.bits} bit at"
+                f" {frame.time_s:.3f} s, which one file cannot hold; cut there with --end and"
+                " --start"
+            )
+
+    def _begin(self, frame: Frame) -> None:
+        """Decide by how much everything moves: players skip what lies before zero."""
+        first = frame.pts * frame.time_base
+        needs_zero = first < 0 or self._format == "avi"
+        self._shift_s = -first if needs_zero else Fraction(0)
+        self._copier.shift_s = self._shift_s
+
+    def _ticks(self, frame: Frame) -> int:
+        """Return the frame's pts in the encoder's time base."""
+        shift = self._shift_s or Fraction(0)
+        time = frame.pts * frame.time_base + shift
+        ticks = round(time / self._time_base)
+        late = abs(ticks * self._time_base - time) > _CONSTANT_RATE_TOLERANCE_S
+        if late or (self._last is not None and ticks <= self._last):
+            hint = "AVI knows constant frame rates only; write to .mp4 or .mkv"
+            if self._format != "avi":
+                hint = "timestamps must increase"
+            raise SinkError(f"{self.path}: cannot hold a frame at {float(time):.4f} s: {hint}")
+        self._last = ticks
+        return ticks
