@@ -24,7 +24,7 @@ Stage = Callable[[Iterator[Frame]], Iterator[Frame]]
 """A generator function from frames to frames: it may batch, delay, drop, add, and flush at the end.
 
 It keeps the order, and makes new frames with `dataclasses.replace`, so that times, colours, packets
-and the latency stamp travel on.
+and the latency stamp travel on. One that drops a frame hands its packets to the next: `carry_over`.
 """
 
 NamedStages = Sequence[tuple[str, Stage]]
@@ -205,9 +205,11 @@ class _Run:
                 yield replace(frame, left_source_s=perf_counter())
                 # Asked after the frame, so that even an early stop has a picture to finish with.
                 if self._stop.is_set():
-                    self._stopped_early = True
-                    return
-        self._tail = self._pipeline.source.tail()
+                    break
+        # A source that waits watches the event itself; then its end is an early one too.
+        self._stopped_early = self._stop.is_set()
+        if not self._stopped_early:
+            self._tail = self._pipeline.source.tail()
 
     def _count(self, frame: Frame) -> Progress:
         now = perf_counter()

@@ -13,7 +13,7 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass
 from time import perf_counter
 from types import TracebackType
@@ -165,6 +165,7 @@ class ThreadGroup:
     """
 
     def __init__(self, *, body: str, join_deadline_s: float = 10.0) -> None:
+        # Over an RLock: an interrupt may find this thread with the lock taken; see `_unlock`.
         self.changed = threading.Condition()
         self.cancelled = False
         self._body = body
@@ -262,6 +263,7 @@ class ThreadGroup:
         error: BaseException | None,
         stack: TracebackType | None,
     ) -> None:
+        self._unlock()
         if error is not None and not (isinstance(error, Cancelled) and self.cancelled):
             self.fail(self._body, error)
         self._cancel()
@@ -282,6 +284,15 @@ class ThreadGroup:
         with self.changed:
             self.cancelled = True
             self.changed.notify_all()
+
+    def _unlock(self) -> None:
+        """Free the lock, which Ctrl-C leaves taken when it falls between `acquire` and its block.
+
+        The threads could never end otherwise. Nothing holds it rightly where this is called.
+        """
+        with suppress(RuntimeError):
+            while True:
+                self.changed.release()
 
     def _join_quietly(self) -> None:
         try:
