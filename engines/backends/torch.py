@@ -1,0 +1,140 @@
+"""The reference: the network itself, in float32, on whatever device torch has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from engines.backends.options import parse_options
+from engines.backends.padding import pad_into, padded_shapes
+from engines.engine import EngineInfo, PictureFormat, Planes, check_pictures
+from engines.errors import EngineError
+from engines.models import load_network
+
+try:
+    import torch
+
+    from engines.models.planes import IntegerPlanes
+except ImportError as error:
+    raise EngineError(
+        f"the torch back end cannot import PyTorch ({error}): pip install 'demoire[torch]'"
+    ) from error
+
+if TYPE_CHECKING:
+    from engines.models.network import Network
+
+
+class TorchOptions(BaseModel):
+    """`engine.options` of the torch back end."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str = "cpu"
+    """Any device that torch knows, e.g. `cuda` or `cuda:1`."""
+    batch: int = Field(default=1, ge=1, le=64)
+    """Most pictures per request."""
+
+
+class TorchRequest:
+    """Pictures that were cleaned while they were submitted."""
+
+    def __init__(self, pictures: list[Planes]) -> None:
+        self._pictures = pictures
+
+    def result(self) -> list[Planes]:
+        """See `Request.result`."""
+        return self._pictures
+
+
+class TorchSession:
+    """One picture format through `IntegerPlanes`, one request at a time."""
+
+    depth: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        planes: IntegerPlanes,
+        picture_format: PictureFormat,
+        *,
+        batch: int,
+        device: torch.device,
+    ) -> None:
+        self.format = picture_format
+        self.batch = batch
+        self._planes = planes
+        self._device = device
+        self._shapes = padded_shapes(picture_format, planes.network.config.multiple)
+
+    def submit(self, pictures: Sequence[Planes], *, strength: float = 1.0) -> TorchRequest:
+        """See `Session.submit`; computes before it returns."""
+        check_pictures(pictures, self.format, self.batch)
+        inputs = [np.empty((len(pictures), 1, *s), self.format.dtype) for s in self._shapes]
+        for index, planes in enumerate(pictures):
+            for plane, tensor in zip(planes, inputs, strict=True):
+                pad_into(plane, tensor[index, 0])
+        tensors = tuple(torch.from_numpy(tensor).to(self._device) for tensor in inputs)
+        try:
+            # A reference may not round to TF32, nor pick another algorithm the second time.
+            with (
+                torch.inference_mode(),
+                torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
+            ):
+                cleaned = self._planes(tensors, torch.tensor([strength], device=self._device))
+        except RuntimeError as error:  # Out of memory is one, too.
+            raise EngineError(f"torch: {self.format} failed on {self._device}: {error}") from error
+        outputs = [tensor.cpu().numpy() for tensor in cleaned]
+        crops = list(zip(outputs, self.format.plane_shapes, strict=True))
+        return TorchRequest(
+            [tuple(out[i, 0, :h, :w] for out, (h, w) in crops) for i in range(len(pictures))]
+        )
+
+    def close(self) -> None:
+        """Nothing is in flight between calls."""
+
+
+class TorchEngine:
+    """`IntegerPlanes` in eager float32, channels last: what other back ends are compared with.
+
+    Tested on CPUs; `device=cuda` takes the same path.
+    """
+
+    def __init__(self, *, model: str = "nano", **options: object) -> None:
+        self.options = parse_options(TorchOptions, "torch", options)
+        try:
+            self._device = torch.device(self.options.device)
+            torch.empty(1, device=self._device)
+        except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts.
+            raise EngineError(f"torch: device {self.options.device!r}: {error}") from error
+        # A model is a pair of files; whoever names the ONNX one means its twin.
+        onnx = Path(model).suffix == ".onnx"
+        network = load_network(Path(model).with_suffix(".safetensors") if onnx else model)
+        self._network: Network = network.to(
+            self._device,
+            memory_format=torch.channels_last,  # type: ignore[call-overload]  # not in its stubs
+        )
+        self.info = EngineInfo(
+            backend="torch",
+            model=model,
+            device=self._device_name(),
+            precision="f32",
+            version=f"torch {torch.__version__}",
+        )
+
+    def open(self, picture_format: PictureFormat) -> TorchSession:
+        """See `Engine.open`."""
+        planes = IntegerPlanes(self._network, picture_format.layout, picture_format.bits)
+        return TorchSession(
+            planes.eval(), picture_format, batch=self.options.batch, device=self._device
+        )
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+
+    def _device_name(self) -> str:
+        if self._device.type == "cuda":
+            return f"{self._device}: {torch.cuda.get_device_name(self._device)}"
+        return f"CPU: {torch.get_num_threads()} threads"
