@@ -38,9 +38,8 @@ def paint_plain(studio: Studio, view: Image) -> None:
         for _ in range(studio.integer(1, 4)):
             top, left = studio.integer(0, height * 3 // 4), studio.integer(0, width * 3 // 4)
             tall = studio.integer(height // 8 + 1, height)
-            view[top : top + tall, left : left + studio.integer(width // 8 + 1, width)] = (
-                _plain_colour(studio)
-            )
+            wide = studio.integer(width // 8 + 1, width)
+            fill(view[top : top + tall, left : left + wide], _plain_colour(studio))
 
 
 def _plain_colour(studio: Studio) -> Colour:

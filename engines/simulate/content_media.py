@@ -60,11 +60,9 @@ def paint_player(studio: Studio, view: Image) -> None:
     if studio.chance(0.7):
         y = height - 2 * size
         done = studio.integer(0, width)
-        view[y : y + 4, size:-size] = (120, 120, 120)
-        fill(
-            view[y : y + 4, size : size + done],
-            studio.choice(((230, 30, 30), (60, 140, 250), WHITE)),
-        )
+        fill(view[y : y + 4, size:-size], (120, 120, 120))
+        played = studio.choice(((230, 30, 30), (60, 140, 250), WHITE))
+        fill(view[y : y + 4, size : size + done], played)
         for index in range(4):
             x = size + index * 2 * size
             icon(studio, view[y + 8 : y + 8 + size, x : x + size], WHITE)

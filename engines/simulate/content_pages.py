@@ -107,9 +107,8 @@ def paint_terminal(studio: Studio, view: Image) -> None:
         prompt = studio.chance(0.2)
         for index, (start, stop) in enumerate(line.spans):
             if (prompt and index < 2) or studio.chance(0.08):
-                fill(
-                    colours[y : y + bank.height, 4 + start : 4 + stop], studio.choice(theme.accents)
-                )
+                span = colours[y : y + bank.height, 4 + start : 4 + stop]
+                fill(span, studio.choice(theme.accents))
     blend(view, mask, colours)
 
 

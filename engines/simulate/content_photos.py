@@ -78,7 +78,7 @@ class PhotoLibrary:
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Image:
         """Return a random cut of a random picture, (height, width, 3) uint8 RGB.
 
-        Mirrored in half of the cases; the cut is scaled, up to twice larger where it is small.
+        Mirrored in half of the cases; a picture smaller than asked for is scaled up.
 
         Raises:
             ValueError: No picture of the library is usable.
@@ -86,9 +86,10 @@ class PhotoLibrary:
         picture = self._pick(rng)
         full_height, full_width = picture.shape[:2]
         fit = min(full_height / height, full_width / width)
-        # From the whole picture down to one pixel for one, or to half of that if need be.
+        # Never less than a quarter of the sides, nor magnified more than twice by the cut.
         share = float(rng.uniform(min(1.0, max(0.5 / fit, 0.25)), 1.0))
-        cut_height, cut_width = round(height * fit * share), round(width * fit * share)
+        cut_height = max(1, round(height * fit * share))
+        cut_width = max(1, round(width * fit * share))
         top = int(rng.integers(0, full_height - cut_height + 1))
         left = int(rng.integers(0, full_width - cut_width + 1))
         cut = picture[top : top + cut_height, left : left + cut_width]

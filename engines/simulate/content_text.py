@@ -23,11 +23,11 @@ from engines.simulate.content_words import CODE, SCRIPTS, draw_words
 Mask = NDArray[np.uint8]
 Vocabulary = Literal["prose", "code", "number"]
 
-_BANKS_KEPT = 400
-_WORDS_PER_BANK = 48
+_BANKS_KEPT = 1000
+_WORDS_PER_BANK = 32
 _ENGLISH_SHARE = 0.6
 # Sizes are steps, so that banks are met again: every pixel where letters are small.
-_SIZES = (*range(8, 25), 26, 28, 30, 33, 36, 40, 44, 48, 54, 60, 72, 96, 128)
+_SIZES = (*range(8, 17), 18, 20, 22, 24, 27, 30, 34, 40, 48, 60, 80, 110)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ https://example.org support@example.org Continue Cancel Search Download Monday J
 _LATIN = """größer Übersicht für überall Straße nächste Höhe être français où déjà élève garçon
 forêt naïve año señor corazón también más información São não ação coração łódź żółty święto źródło
 Příliš kůň úplně ďábel čeština őszinte tűző șapte țară İstanbul güneş çiçek ağaç på før blåbær smör
-på svenska það er íslenska Việt người được tiếng"""
+på svenska það er íslenska Việt người được tiếng 350€ £75"""
 _CYRILLIC = """это было только может когда время человек первый новый большой работа система
 страница настройки файл поиск данные Отчёт Москва город после между день год жизнь рука слово
 який було через Україна людина і та або що Београд реч"""  # noqa: RUF001 - meant to be Cyrillic
@@ -33,7 +33,7 @@ self.frames frame.pts len(values) range(10) np.zeros((h,w)) // TODO: # why "utf-
 class="row"> SELECT * FROM users WHERE id=1 git commit -m ls -la /usr/bin cd .. sudo apt install
 [INFO] [WARN] ERROR 12:04:33.120 100% OK -rw-r--r-- root 4096 drwxr-xr-x |-- src/main.rs"""
 _NUMBERS = """0 1 2 7 12 15 23 42 64 99 100 128 256 1,024 3.14 0.5 -1.2 +4.7% -0.9% 12.5% 99.9%
-$19.99 $1,240 €350 £75 2024 2025 Q1 Q2 Q3 Q4 10:30 08:15 23:59 1.2M 340k 5.6 8,192 65,536 0.001
+$19.99 $1,240 $350 $75 2024 2025 Q1 Q2 Q3 Q4 10:30 08:15 23:59 1.2M 340k 5.6 8,192 65,536 0.001
 7.25 18.0 -3 -47 1e6 31 30 28"""
 
 
