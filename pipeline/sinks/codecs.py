@@ -38,6 +38,8 @@ class VideoCodec:
     options: dict[str, str] = field(default_factory=dict)
     alpha: bool = False
     """The codec keeps an alpha plane."""
+    even_only: bool = False
+    """The codec takes subsampled pictures of even width and height only."""
     limited_only: bool = False
     """The codec cannot say that a picture uses the full range."""
     hdr: Callable[[SourceInfo], dict[str, str]] | None = None
@@ -77,7 +79,7 @@ def _x264_hdr(info: SourceInfo) -> dict[str, str]:
 
 def _x265_hdr(info: SourceInfo) -> dict[str, str]:
     # x265 prints to stderr by itself, over the progress line.
-    parts = ["log-level=error"]
+    parts = ["log-level=none"]
     if info.mastering_display:
         parts.append(f"master-display={_display_in_units(info.mastering_display)}")
     if info.content_light:
@@ -105,8 +107,8 @@ def _svt_hdr(info: SourceInfo) -> dict[str, str]:
 
 
 CODECS: dict[CodecName, VideoCodec] = {
-    "h264": VideoCodec(encoder="libx264", crf=18, preset="medium", hdr=_x264_hdr),
-    "hevc": VideoCodec(encoder="libx265", crf=20, preset="medium", hdr=_x265_hdr),
+    "h264": VideoCodec(encoder="libx264", crf=18, preset="medium", even_only=True, hdr=_x264_hdr),
+    "hevc": VideoCodec(encoder="libx265", crf=20, preset="medium", even_only=True, hdr=_x265_hdr),
     "av1": VideoCodec(encoder="libsvtav1", crf=28, preset="8", hdr=_svt_hdr),
     "prores": VideoCodec(
         encoder="prores_ks", options={"vendor": "apl0"}, alpha=True, limited_only=True
@@ -114,7 +116,7 @@ CODECS: dict[CodecName, VideoCodec] = {
     "ffv1": VideoCodec(
         encoder="ffv1",
         alpha=True,
-        options={"level": "3", "g": "1", "slices": "16", "slicecrc": "1"},
+        options={"level": "3", "g": "1", "slicecrc": "1"},
     ),
 }
 """Video codecs by the names that `--codec` takes."""
@@ -155,6 +157,11 @@ def choose_encoding(name: str, codec: VideoCodec, info: SourceInfo) -> Encoding:
             f"{info.url}: --codec {name} cannot hold {wanted} pictures without loss;"
             f" use --codec {' or '.join(others)}"
         )
+    if codec.even_only and _is_odd(chosen, info):
+        raise SinkError(
+            f"{info.url}: --codec {name} takes {chosen} in even sizes only, and the picture is"
+            f" {info.width}x{info.height}; use --codec av1 or ffv1"
+        )
     notes, colour = [], info.colour
     if chosen != wanted:
         notes.append(f"{wanted} is written as {chosen}")
@@ -168,6 +175,13 @@ def choose_encoding(name: str, codec: VideoCodec, info: SourceInfo) -> Encoding:
         notes.append("without the alpha channel")
     note = f"{name}: {', '.join(notes)}" if notes else ""
     return Encoding(pixel_format=chosen, colour=colour, alpha=alpha, note=note)
+
+
+def _is_odd(pixel_format: str, info: SourceInfo) -> bool:
+    layout = next((key for key in ("420", "422") if key in pixel_format), None)
+    if layout is None:
+        return False
+    return info.width % 2 == 1 or (layout == "420" and info.height % 2 == 1)
 
 
 def _nearest(codec: VideoCodec, wanted: str, *, alpha: bool = False) -> str | None:

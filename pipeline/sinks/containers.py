@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from fractions import Fraction
+from math import lcm
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +26,14 @@ FORMATS: dict[str, str] = {
     ".mov": "mov",
     ".mkv": "matroska",
     ".webm": "webm",
-    ".avi": "avi",
     ".ts": "mpegts",
     ".mts": "mpegts",
     ".m2ts": "mpegts",
 }
 """FFmpeg's muxer by extension."""
+
+_COMMON_SAMPLE_RATE = 48_000
+_LARGEST_TIMESCALE = 10_000_000
 
 # What describes the old container or is written anew; copying it would be a lie.
 _OWN_TAGS = frozenset(
@@ -53,6 +55,11 @@ def format_of(path: Path) -> str:
         SinkError: The extension is none that video is written to.
     """
     found = FORMATS.get(path.suffix.lower())
+    if path.suffix.lower() == ".avi":
+        raise SinkError(
+            f"{path}: AVI stores no timestamps, so sound could shift against the picture;"
+            " write to .mp4 or .mkv"
+        )
     if found is None:
         raise SinkError(
             f"{path}: cannot tell the container from {path.suffix or 'no extension'!r};"
@@ -69,7 +76,10 @@ def container_options(name: str, info: SourceInfo) -> dict[str, str]:
     if set(info.metadata) - _OWN_TAGS - _MP4_TAGS:
         # Phones' own keys (place, make, model) are lost without it.
         flags += "+use_metadata_tags"
-    return {"movflags": flags}
+    # Where a stream begins is rounded to the movie's own unit, by default a millisecond.
+    unit = lcm(info.time_base.denominator, _COMMON_SAMPLE_RATE)
+    scale = unit if unit <= _LARGEST_TIMESCALE else info.time_base.denominator
+    return {"movflags": flags, "movie_timescale": str(min(scale, _LARGEST_TIMESCALE))}
 
 
 def kept_tags(tags: dict[str, str]) -> dict[str, str]:
@@ -166,8 +176,3 @@ def copy_stream(container: OutputContainer, template: Stream) -> Stream:
 def _codec_name(stream: Stream) -> str:
     context: Any = stream.codec_context
     return context.name if context is not None else (getattr(stream, "name", None) or "unknown")
-
-
-def shifted(ticks: int | None, shift_s: Fraction, unit: Fraction) -> int | None:
-    """Return a timestamp moved by `shift_s` seconds, rounded to its own unit."""
-    return None if ticks is None else ticks + round(shift_s / unit)

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _DEFAULT_RATE = Fraction(25)
-_CONSTANT_RATE_TOLERANCE_S = Fraction(1, 1000)
-"""Matroska rounds times to milliseconds; what comes from there is still a constant rate."""
 
 
 class FileSink:
@@ -78,9 +76,6 @@ class FileSink:
             log.info("%s: %s", self._target.path, self.encoding.note)
         self._options = encoder_options(chosen, info, crf=crf, preset=encoder_preset)
         kept = containers.holdable(info, self._format, drop=drop_streams)
-        self._time_base = info.time_base
-        if self._format == "avi":
-            self._time_base = 1 / (info.frame_rate or _DEFAULT_RATE)
         self._shift_s: Fraction | None = None
         self._last: int | None = None
         with self._target.creating(f"--codec {codec}"):
@@ -108,9 +103,8 @@ class FileSink:
             self._copier.copy(frame.packets)
             picture = self._packer.picture(frame)
             pts = self._ticks(frame)
-            picture.pts, picture.time_base = pts, self._time_base
-            picture.duration = round(frame.duration * frame.time_base / self._time_base)
-            self._log.note_frame(float(pts * self._time_base))
+            picture.pts = pts
+            self._log.note_frame(float(pts * frame.time_base))
             self._container.mux(self._video.encode(picture))
 
     def finish(self, tail: tuple[Packet, ...]) -> None:
@@ -171,12 +165,10 @@ class FileSink:
         stream: VideoStream = container.add_stream(encoder, rate, options=self._options)
         context = stream.codec_context
         tag(context, self.encoding, info)
-        context.time_base = stream.time_base = self._time_base
+        context.time_base = stream.time_base = info.time_base
         # PyAV's default, slices, makes x264 cut every picture into slices: worse and slower.
         context.thread_type = "AUTO"
         context.thread_count = threads
-        if self._format == "avi":
-            context.max_b_frames = 0  # AVI has no pts, so frames must be stored as they are shown
         stream.metadata.update(containers.kept_tags(info.video_metadata))
         stream.disposition = Disposition(info.video_disposition)
         if info.display_matrix is not None:
@@ -184,6 +176,8 @@ class FileSink:
         return stream
 
     def _check(self, frame: Frame) -> None:
+        if frame.time_base != self._info.time_base:
+            raise ValueError(f"{frame.time_base=} must be the source's, {self._info.time_base}")
         if frame.format != self._info.picture_format:
             now, then = frame.format, self._info.picture_format
             raise SinkError(
@@ -195,21 +189,17 @@ class FileSink:
 
     def _begin(self, frame: Frame) -> None:
         """Decide by how much everything moves: players skip what lies before zero."""
-        first = frame.pts * frame.time_base
-        needs_zero = first < 0 or self._format == "avi"
-        self._shift_s = -first if needs_zero else Fraction(0)
+        self._shift_s = max(Fraction(0), -frame.pts * frame.time_base)
         self._copier.shift_s = self._shift_s
 
     def _ticks(self, frame: Frame) -> int:
-        """Return the frame's pts in the encoder's time base."""
-        shift = self._shift_s or Fraction(0)
-        time = frame.pts * frame.time_base + shift
-        ticks = round(time / self._time_base)
-        late = abs(ticks * self._time_base - time) > _CONSTANT_RATE_TOLERANCE_S
-        if late or (self._last is not None and ticks <= self._last):
-            hint = "AVI knows constant frame rates only; write to .mp4 or .mkv"
-            if self._format != "avi":
-                hint = "timestamps must increase"
-            raise SinkError(f"{self.path}: cannot hold a frame at {float(time):.4f} s: {hint}")
+        """Return the frame's pts in the output, which must be later than the one before."""
+        shift_s = self._shift_s or Fraction(0)
+        ticks = frame.pts + round(shift_s / frame.time_base)
+        if self._last is not None and ticks <= self._last:
+            raise SinkError(
+                f"{self.path}: a frame at {frame.time_s:.4f} s comes after one that is shown"
+                " later; frames must come in the order of their times"
+            )
         self._last = ticks
         return ticks
