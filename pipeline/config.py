@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import ConfigError
+from pipeline.sinks.codecs import CodecName
 from pipeline.stages.compare import CompareLayout
 
 _CLOCK = re.compile(r"(?:(?P<hours>\d+):)?(?P<minutes>[0-5]?\d):(?P<seconds>[0-5]?\d(?:\.\d*)?)")
@@ -51,8 +52,8 @@ class SourceConfig(Settings):
     """First moment left out again."""
     strict: bool = False
     """A frame that fails to decode ends the run instead of being counted."""
-    deinterlace: bool = False
-    """Turn interlaced input into frames; without it such input is refused."""
+    deinterlace: Literal["refuse", "yadif", "bwdif"] = "refuse"
+    """What to do with interlaced video: refuse it, or the filter that makes whole frames of it."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -80,15 +81,22 @@ class CleanConfig(Settings):
 
 
 class EncoderConfig(Settings):
-    """How a video is written; photos keep their own format."""
+    """How a video is written."""
 
-    codec: Literal["h264", "hevc", "av1", "prores", "ffv1"] = "h264"
-    crf: float | None = Field(default=None, ge=0, le=63)
+    codec: CodecName = "h264"
+    crf: int | None = Field(default=None, ge=0, le=63)
     """Constant quality, lower is better; the codec's usual value where not given."""
     preset: str | None = None
     """The encoder's own name for speed against size, e.g. `superfast`."""
-    options: dict[str, str] = Field(default_factory=dict)
-    """Further options, handed to the encoder as they are."""
+    drop_streams: bool = False
+    """Leave out streams that the output's container cannot hold, instead of refusing."""
+
+
+class PhotoConfig(Settings):
+    """How a photo is written; PNG and TIFF are lossless and need no settings."""
+
+    quality: int = Field(default=97, ge=1, le=100)
+    """Of JPEG and WebP."""
 
 
 class CompareConfig(Settings):
@@ -112,6 +120,7 @@ class Config(Settings):
     engine: EngineConfig = EngineConfig()
     clean: CleanConfig = CleanConfig()
     encoder: EncoderConfig = EncoderConfig()
+    photo: PhotoConfig = PhotoConfig()
     compare: CompareConfig = CompareConfig()
 
     def as_yaml(self) -> str:

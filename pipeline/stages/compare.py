@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from engines.engine import CHROMA_SHIFT, PictureFormat, Plane, Planes
 from pipeline.frame import Frame
 from pipeline.media import FULL_RANGE, SourceInfo
+
+if TYPE_CHECKING:
+    import av
+
+    from pipeline.runner import Sink, Stage
 
 CompareLayout = Literal["split", "side", "wipe"]
 """`split`: left half before, right half after; `side`: both whole, side by side; `wipe`: as
@@ -21,7 +26,7 @@ WIPE_PERIOD_S = 4.0
 """Seconds in which the divider goes right, left and back to the middle."""
 
 
-def compare(layout: CompareLayout, *, rotation: int = 0) -> Callable[..., Iterator[Frame]]:
+def compare(layout: CompareLayout, *, rotation: int = 0) -> Stage:
     """Return a stage that shows `frame.before` beside `frame.planes`.
 
     Args:
@@ -147,3 +152,30 @@ def _scaled(position: int, picture: PictureFormat, plane: Plane, axis: int) -> i
 
 def _range(plane: Plane, axis: int, start: int, end: int) -> Plane:
     return plane[:, start:end] if axis else plane[start:end]
+
+
+class ComparedSink:
+    """Writes the before/after picture of every frame to another sink.
+
+    Args:
+        sink: Opened for `compared_info`.
+        layout: As for `compare`.
+        rotation: As for `compare`.
+    """
+
+    def __init__(self, sink: Sink, layout: CompareLayout, *, rotation: int = 0) -> None:
+        self._sink = sink
+        self._layout: CompareLayout = layout
+        self._rotation = rotation
+
+    def write(self, frame: Frame) -> None:
+        """Compose one picture and pass it on."""
+        self._sink.write(compared(frame, self._layout, rotation=self._rotation))
+
+    def finish(self, tail: tuple[av.Packet[Any], ...]) -> None:
+        """Finish the other sink."""
+        self._sink.finish(tail)
+
+    def abort(self) -> None:
+        """Abort the other sink."""
+        self._sink.abort()

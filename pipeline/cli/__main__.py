@@ -1,0 +1,5 @@
+"""`python -m pipeline.cli` is `demoire`."""
+
+from pipeline.cli import main
+
+main()

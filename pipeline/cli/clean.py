@@ -1,0 +1,88 @@
+"""`demoire clean`: a filmed screen in, a clean picture out."""
+
+from __future__ import annotations
+
+import typer
+
+from pipeline.cli import options
+from pipeline.cli.commands import Debug
+from pipeline.cli.console import say
+
+EXAMPLES = (
+    "demoire clean talk.mp4                            writes talk.clean.mp4",
+    "demoire clean photo.jpg -o better.jpg",
+    "demoire clean holiday/ -o cleaned/                every video and photo of a folder",
+    "demoire clean talk.mp4 --start 1:30 --end 2:00 --compare split",
+    "demoire clean talk.mp4 --codec hevc --crf 22 --encoder-preset slow",
+    "demoire clean talk.mp4 --preset quality --set clean.strength=0.8 --dry-run",
+    "demoire clean talk.mp4 --progress json --report report.json",
+)
+
+
+def clean(
+    inputs: options.Inputs = None,
+    output: options.Output = None,
+    overwrite: options.Overwrite = False,
+    preset: options.Preset = None,
+    config: options.ConfigFile = None,
+    assignments: options.Assignments = None,
+    strength: options.Strength = None,
+    compare: options.Compare = None,
+    compare_only: options.CompareOnly = None,
+    start: options.Start = None,
+    end: options.End = None,
+    strict: options.Strict = None,
+    deinterlace: options.Deinterlace = None,
+    engine: options.Engine = None,
+    model: options.Model = None,
+    codec: options.Codec = None,
+    crf: options.Crf = None,
+    encoder_preset: options.EncoderPreset = None,
+    quality: options.Quality = None,
+    drop_streams: options.DropStreams = None,
+    progress: options.Progress = options.ProgressMode.AUTO,
+    report: options.Report = None,
+    dry_run: options.DryRun = False,
+    print_config: options.PrintConfig = False,
+    debug: Debug = False,
+) -> None:
+    """Remove moiré from videos and photos.
+
+    Sound, subtitles, chapters, times, colours and bit depth stay as they are. Ctrl-C ends early
+    with a valid, shorter file; a second one aborts and leaves NAME.part.
+    """
+    from pipeline.cli.batch import clean_all, describe_all
+    from pipeline.cli.inputs import make_folder, plan_jobs
+    from pipeline.config import load_config
+    from pipeline.errors import ConfigError
+
+    given = {
+        "clean.strength": strength,
+        "compare.layout": compare,
+        "compare.only": compare_only,
+        "source.start": start,
+        "source.end": end,
+        "source.strict": strict,
+        "source.deinterlace": "bwdif" if deinterlace else None,
+        "engine.name": engine,
+        "engine.model": model,
+        "encoder.codec": codec,
+        "encoder.crf": crf,
+        "encoder.preset": encoder_preset,
+        "encoder.drop_streams": drop_streams,
+        "photo.quality": quality,
+    }
+    merged = load_config(preset=preset, file=config, assignments=assignments or (), options=given)
+    if print_config:
+        say(merged.as_yaml().rstrip())
+        return
+    if not inputs:
+        raise ConfigError("no INPUT given; name videos, photos or folders: demoire clean talk.mp4")
+    jobs = plan_jobs(inputs, output, codec=merged.encoder.codec)
+    if dry_run:
+        describe_all(jobs, merged, overwrite=overwrite)
+        return
+    make_folder(jobs, output)
+    code = clean_all(jobs, merged, overwrite=overwrite, progress=progress, report=report)
+    if code:
+        raise typer.Exit(code)

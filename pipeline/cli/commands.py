@@ -1,0 +1,52 @@
+"""What all commands share: examples in the help, and errors as one sentence with an exit code."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from pipeline.cli.console import complain, log_to_stderr
+from pipeline.errors import DemoireError
+
+_DEBUG = "demoire.debug"
+
+
+def _remember(context: typer.Context, debug: bool) -> bool:
+    context.meta[_DEBUG] = debug
+    log_to_stderr(debug=debug)
+    return debug
+
+
+Debug = Annotated[
+    bool,
+    typer.Option(
+        "--debug", callback=_remember, help="Log everything and show the traceback of an error."
+    ),
+]
+
+
+class Commands(TyperGroup):
+    """A group of commands whose errors are shown as `demoire: message`."""
+
+    # The parameter's type is click's or typer's own copy of it, by version of typer.
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
+        """Run the command; an error that the user can act on becomes a sentence and a code."""
+        try:
+            return super().invoke(ctx)
+        except DemoireError as error:
+            if ctx.meta.get(_DEBUG):
+                raise
+            complain(str(error))
+            raise typer.Exit(error.exit_code) from error
+
+
+def add_command(app: typer.Typer, command: Callable[..., None], examples: Sequence[str]) -> None:
+    """Add a command named after its function, with its docstring and examples as help."""
+    text = inspect.getdoc(command) or ""
+    # \b keeps the lines as they are.
+    shown = "\n".join(["\b", "[bold]Examples[/bold]", *(f"  {example}" for example in examples)])
+    app.command(help=f"{text}\n\n{shown}")(command)

@@ -1,0 +1,54 @@
+"""`demoire export`: the network as ONNX."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.commands import Debug
+from pipeline.cli.console import say
+
+EXAMPLES = (
+    "demoire export                                   writes nano.onnx",
+    "demoire export --model my.safetensors -o my.onnx",
+)
+
+_NEEDED = ("torch", "safetensors", "onnx", "onnxscript")
+
+
+def export(
+    model: Annotated[
+        str, typer.Option(help="A shipped model, or a safetensors file of ours.")
+    ] = "nano",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Default: the model's name, .onnx.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Write a network as ONNX, the one file that back ends without torch read.
+
+    Needs torch and onnx: install demoire with its extra `train`.
+    """
+    from pipeline.errors import EngineError, SinkError
+
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise EngineError(
+            f"export needs {', '.join(missing)}; install with: pip install 'demoire[train]'"
+        )
+    target = output or Path(f"{Path(model).stem}.onnx")
+    if target.exists() and not overwrite:
+        raise SinkError(f"{target}: exists already; choose another -o or give --overwrite")
+    from engines.export import export_onnx
+    from engines.models import load_network
+
+    network = load_network(model)
+    try:
+        export_onnx(network, target)
+    except OSError as error:
+        raise SinkError(f"{target}: cannot be written: {error.strerror}") from error
+    say(f"{target}: {target.stat().st_size / 1e6:.1f} MB")

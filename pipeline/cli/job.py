@@ -1,0 +1,221 @@
+"""From a configuration to a run: open what it names, move the frames, report."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engines.backends import create_engine
+from pipeline.cli.inputs import Job
+from pipeline.config import Config
+from pipeline.runner import Pipeline
+from pipeline.sinks import open_sink
+from pipeline.sinks.codecs import choose_encoding, encoder_options, find_codec
+from pipeline.sinks.containers import format_of, holdable
+from pipeline.sinks.file import FileSink
+from pipeline.sinks.photo import PhotoSink
+from pipeline.sinks.tee import TeeSink
+from pipeline.sources import open_source
+from pipeline.sources.file import FileSource
+from pipeline.sources.folder import output_path
+from pipeline.sources.photo import PhotoSource
+from pipeline.stages.clean import clean
+from pipeline.stages.compare import ComparedSink, compare, compared_info
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Sequence
+
+    from engines.engine import Engine
+    from pipeline.cli.progress import Display
+    from pipeline.media import SourceInfo
+    from pipeline.report import RunReport
+    from pipeline.runner import NamedStages, Progress, Sink, Source, Stage
+
+
+class Cleaner:
+    """Cleans one input after the other under one configuration, with one engine.
+
+    Args:
+        config: What to do.
+        overwrite: Replace outputs that exist.
+        display: Told how far each run is.
+    """
+
+    engine: Engine | None
+    """Opened with the first input that can be read."""
+
+    def __init__(self, config: Config, *, overwrite: bool, display: Display) -> None:
+        self.config = config
+        self.engine = None
+        self._overwrite = overwrite
+        self._display = display
+
+    def close(self) -> None:
+        """Release the engine."""
+        if self.engine is not None:
+            self.engine.close()
+            self.engine = None
+
+    def clean(self, job: Job, stop: threading.Event) -> RunReport:
+        """Run one job; when `stop` is set it ends early with a valid output.
+
+        Raises:
+            DemoireError: The input cannot be read, the output not be written, the engine failed.
+        """
+        targets = self._targets(job)
+        source = self._open_source(job)
+        try:
+            engine = self._open_engine()
+            sinks = self._open_sinks(job, targets, source.info)
+        except BaseException:
+            source.close()
+            raise
+        self._display.start(source.info, targets[0])
+        stages = self._stages(engine, source.info)
+        report = run(source, stages, sinks, stop, on_frame=self._display.update)
+        return replace(report, engine=engine.info)
+
+    def describe(self, job: Job) -> list[tuple[str, str]]:
+        """Return what `clean` would do, in words, having opened everything but the output.
+
+        Raises:
+            DemoireError: It would fail.
+        """
+        targets = self._targets(job)
+        source = self._open_source(job)
+        try:
+            info = source.info
+            rows = [("input", describe_input(info)), ("engine", str(self._open_engine().info))]
+            for target in targets:
+                rows.append(("output", str(target)))
+                if not job.is_photo:
+                    rows.append(("encoder", self._describe_encoder(target, info)))
+            return rows
+        finally:
+            source.close()
+
+    def _targets(self, job: Job) -> list[Path]:
+        """Return the files to write, the clean one first, checked against what exists."""
+        compare = self.config.compare
+        names = [job.target]
+        if compare.layout is not None and not compare.only:
+            names.append(job.compare_target)
+        codec = self.config.encoder.codec
+        return [
+            output_path(job.source, name, codec=codec, overwrite=self._overwrite) for name in names
+        ]
+
+    def _open_source(self, job: Job) -> Source:
+        if job.is_photo:
+            return open_source(job.source)
+        source = self.config.source
+        return open_source(
+            job.source,
+            start_s=source.start,
+            end_s=source.end,
+            strict=source.strict,
+            deinterlace=source.deinterlace,
+        )
+
+    def _open_engine(self) -> Engine:
+        if self.engine is None:
+            engine = self.config.engine
+            self.engine = create_engine(engine.name, model=engine.model, options=engine.options)
+        return self.engine
+
+    def _stages(self, engine: Engine, info: SourceInfo) -> NamedStages:
+        compared = self.config.compare
+        keep = compared.layout is not None
+        strength = self.config.clean.strength
+        stages: list[tuple[str, Stage]] = [
+            ("clean", clean(engine, strength=strength, keep_before=keep))
+        ]
+        if compared.layout is not None and compared.only:
+            stages.append(("compare", compare(compared.layout, rotation=info.rotation)))
+        return stages
+
+    def _open_sinks(self, job: Job, targets: Sequence[Path], info: SourceInfo) -> list[Sink]:
+        options = self._sink_options(photo=job.is_photo)
+        layout, only = self.config.compare.layout, self.config.compare.only
+        if layout is None:
+            return [open_sink(targets[0], info, **options)]
+        composed = compared_info(info, layout)
+        first_info = composed if only else info
+        sinks = [open_sink(targets[0], first_info, **options)]
+        try:
+            for target in targets[1:]:
+                sink = open_sink(target, composed, **options)
+                sinks.append(ComparedSink(sink, layout, rotation=info.rotation))
+        except BaseException:
+            sinks[0].abort()
+            raise
+        return sinks
+
+    def _sink_options(self, *, photo: bool) -> dict[str, Any]:
+        if photo:
+            return {"overwrite": self._overwrite, "quality": self.config.photo.quality}
+        encoder = self.config.encoder
+        return {
+            "codec": encoder.codec,
+            "crf": encoder.crf,
+            "encoder_preset": encoder.preset,
+            "drop_streams": encoder.drop_streams,
+            "overwrite": self._overwrite,
+        }
+
+    def _describe_encoder(self, target: Path, info: SourceInfo) -> str:
+        encoder = self.config.encoder
+        codec = find_codec(encoder.codec)
+        encoding = choose_encoding(encoder.codec, codec, info)
+        options = encoder_options(codec, info, crf=encoder.crf, preset=encoder.preset)
+        kept = holdable(info, format_of(target), drop=encoder.drop_streams)
+        words = [codec.encoder, encoding.pixel_format]
+        words += [f"{key}={value}" for key, value in options.items()]
+        return f"{' '.join(words)}; {len(kept)} other stream(s) copied"
+
+
+def run(
+    source: Source,
+    stages: NamedStages,
+    sinks: Sequence[Sink],
+    stop: threading.Event,
+    *,
+    on_frame: Callable[[Progress], None] | None = None,
+) -> RunReport:
+    """Run a pipeline into one or several sinks and add to its report what only they know."""
+    sink = sinks[0] if len(sinks) == 1 else TeeSink(sinks)
+    report = Pipeline(source=source, stages=stages, sink=sink).run(stop, on_frame=on_frame)
+    report = replace(report, input=source.info.url, colour_in=source.info.colour)
+    if isinstance(source, FileSource | PhotoSource):
+        report = replace(report, decode_errors=source.decode_errors)
+    written = sinks[0]
+    if isinstance(written, FileSink | PhotoSink):
+        report = replace(report, output=str(written.path))
+    if isinstance(written, FileSink):
+        found = written.verify()
+        report = replace(
+            report,
+            max_pts_change_ms=1000 * found.pts_change_s,
+            av_drift_ms=1000 * found.av_drift_s,
+            colour_out=written.encoding.colour,
+        )
+    return report
+
+
+def describe_input(info: SourceInfo) -> str:
+    """Return what an input is, in words."""
+    words = [f"{info.codec} {info.width}x{info.height} {info.pixel_format}"]
+    if info.frame_rate is not None:
+        words.append(f"{float(info.frame_rate):.5g} fps")
+    if info.duration_s is not None:
+        words.append(f"{info.duration_s:.3f} s")
+    if info.frame_count is not None:
+        words.append(f"about {info.frame_count} frames")
+    if info.rotation:
+        words.append(f"turned by {info.rotation} degrees")
+    if info.interlaced:
+        words.append("interlaced")
+    words += [stream.type for stream in info.streams]
+    return ", ".join(words)

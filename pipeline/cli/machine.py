@@ -1,0 +1,176 @@
+"""What this machine can really do: everything is found out by trying it once."""
+
+from __future__ import annotations
+
+import io
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import av
+from av.codec.hwaccel import HWAccel, hwdevices_available
+from av.error import FFmpegError
+
+WIDTH, HEIGHT = 320, 240  # Hardware encoders refuse smaller pictures.
+
+SOFTWARE_ENCODERS = ("libx264", "libx265", "libsvtav1", "prores_ks", "ffv1")
+HARDWARE_ENCODERS = (
+    "h264_nvenc",
+    "hevc_nvenc",
+    "av1_nvenc",
+    "h264_qsv",
+    "hevc_qsv",
+    "av1_qsv",
+    "h264_vaapi",
+    "hevc_vaapi",
+)
+
+_PIXEL_FORMATS = {"prores_ks": "yuv422p10le", "libsvtav1": "yuv420p10le"}
+
+_CPU_FLAGS: dict[str, tuple[str, ...]] = {
+    "avx2": ("avx2",),
+    "avx512": ("avx512f",),
+    "avx512_bf16": ("avx512_bf16",),
+    "amx_bf16": ("amx_bf16",),
+    "vnni": ("avx512_vnni", "avx_vnni"),
+}
+
+_LIBRARIES = ("av", "numpy", "openvino", "opencv-python-headless", "torch", "tensorrt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """Something that was tried."""
+
+    name: str
+    fault: str | None
+    """Why it does not work; None where it does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cpu:
+    """The processor as the system describes it."""
+
+    model: str
+    cores: int
+    """Cores this process may use."""
+    features: dict[str, bool] | None
+    """Instruction sets that matter here; None where the system does not list them."""
+
+
+def versions() -> dict[str, str]:
+    """Return versions of Python, FFmpeg's codecs and the libraries that are installed."""
+    found = {"python": platform.python_version(), "system": platform.platform()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    codec = av.library_versions["libavcodec"]
+    return found | {"libavcodec": ".".join(str(part) for part in codec)}
+
+
+def cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> Cpu:
+    """Return what the system says about its processor."""
+    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return Cpu(model=platform.processor() or platform.machine(), cores=usable, features=None)
+    fields = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
+    flags = set(fields.get("flags", "").split())
+    features = {name: not flags.isdisjoint(any_of) for name, any_of in _CPU_FLAGS.items()}
+    model = fields.get("model name", platform.machine())
+    return Cpu(model=model, cores=usable, features=features if flags else None)
+
+
+def try_encoder(name: str) -> Attempt:
+    """Encode one grey picture."""
+    return _attempt(name, lambda: _encoded(name))
+
+
+def try_hardware_decoder(device: str) -> Attempt:
+    """Decode one H.264 picture on `device`, without letting software step in."""
+    _clip()  # Made first, so that its own faults are not taken for the decoder's.
+    return _attempt(device, lambda: _decoded(device))
+
+
+def hardware_devices() -> list[str]:
+    """Return the kinds of hardware decoder that FFmpeg was built with."""
+    return sorted(hwdevices_available())
+
+
+def _attempt(name: str, action: Callable[[], None]) -> Attempt:
+    """Run `action` and say what FFmpeg or the library said when it failed."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture() as log, _silent_stderr():
+            action()
+    except av.codec.codec.UnknownCodecError:
+        return Attempt(name=name, fault="not in this build of FFmpeg")
+    except (FFmpegError, OSError, RuntimeError, ValueError) as error:
+        # The first thing FFmpeg logs is the cause; the error itself is often only its number.
+        said = [message.strip() for _, _, message in log if message.strip()]
+        return Attempt(name=name, fault=(said or [str(error)])[0])
+    finally:
+        av.logging.set_level(level)
+    return Attempt(name=name, fault=None)
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Send file descriptor 2 nowhere: SVT-AV1 and x265 write to it whatever they are told."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _decoded(device: str) -> None:
+    acceleration = HWAccel(device, allow_software_fallback=False)
+    with av.open(io.BytesIO(_clip()), "r", hwaccel=acceleration) as container:
+        if not list(container.decode(video=0)):
+            raise ValueError("gave no picture")
+
+
+def _encoded(name: str) -> None:
+    context = av.CodecContext.create(name, "w")
+    assert isinstance(context, av.VideoCodecContext)
+    context.width, context.height = WIDTH, HEIGHT
+    context.pix_fmt = "nv12" if name.endswith("_qsv") else _PIXEL_FORMATS.get(name, "yuv420p")
+    context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
+    if not [*context.encode(_picture(context.pix_fmt)), *context.encode(None)]:
+        raise ValueError("gave no data for one picture")
+
+
+def _picture(pixel_format: str) -> av.VideoFrame:
+    frame = av.VideoFrame(WIDTH, HEIGHT, pixel_format)
+    for plane in frame.planes:
+        plane.update(b"\x01" * plane.buffer_size)
+    frame.pts, frame.time_base = 0, Fraction(1, 25)
+    return frame
+
+
+@cache
+def _clip() -> bytes:
+    """Return one picture as an H.264 file."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        container.mux(stream.encode(_picture("yuv420p")))
+        container.mux(stream.encode(None))
+    return file.getvalue()

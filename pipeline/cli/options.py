@@ -1,0 +1,191 @@
+"""The options of `demoire clean`, one type each; ranges are checked where they are configured."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_WHAT = "What to do"
+_INPUT = "Input"
+_ENGINE = "Engine"
+_OUTPUT = "Output"
+_REPORT = "Reporting"
+
+
+class ProgressMode(StrEnum):
+    """How progress is shown."""
+
+    AUTO = "auto"
+    JSON = "json"
+    NONE = "none"
+
+
+Inputs = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="INPUT...", help="Videos, photos, or folders of them."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="File, or folder for several inputs. Default: NAME.clean.mp4 beside each input;"
+        " .mov, .mkv and photos keep their kind.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace existing outputs.", rich_help_panel=_OUTPUT),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(help="Named settings; see `demoire presets`.", rich_help_panel=_WHAT),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="YAML file; wins over the preset.", rich_help_panel=_WHAT),
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="One setting, e.g. clean.strength=0.5; wins over the file. Repeatable.",
+        rich_help_panel=_WHAT,
+    ),
+]
+Strength = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of the found fringes to remove, 0 to 1. Default: 1.", rich_help_panel=_WHAT
+    ),
+]
+Compare = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LAYOUT",
+        help="Also write NAME.compare.mp4 with before and after: split (halves), side (side by"
+        " side) or wipe (moving divider).",
+        rich_help_panel=_WHAT,
+    ),
+]
+CompareOnly = Annotated[
+    bool | None,
+    typer.Option(
+        "--compare-only",
+        help="Write before and after in place of the clean picture.",
+        rich_help_panel=_WHAT,
+    ),
+]
+Start = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Begin here: seconds or hh:mm:ss.s.", rich_help_panel=_INPUT),
+]
+End = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Leave out from here on.", rich_help_panel=_INPUT),
+]
+Strict = Annotated[
+    bool | None,
+    typer.Option(
+        "--strict",
+        help="Fail at the first frame that cannot be decoded, instead of counting it.",
+        rich_help_panel=_INPUT,
+    ),
+]
+Deinterlace = Annotated[
+    bool | None,
+    typer.Option(
+        "--deinterlace",
+        help="Accept interlaced video, by making whole frames of it first.",
+        rich_help_panel=_INPUT,
+    ),
+]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Back end, of those `demoire doctor` lists. Default: auto, the first that opens.",
+        rich_help_panel=_ENGINE,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Network: nano, or an ONNX file of ours.", rich_help_panel=_ENGINE
+    ),
+]
+Codec = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="h264, hevc, av1, prores or ffv1. Default: h264.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Crf = Annotated[
+    int | None,
+    typer.Option(
+        "--crf",
+        metavar="N",
+        help="Constant quality, lower is better. Default: the codec's, 18 for h264.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+EncoderPreset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The encoder's own speed, e.g. superfast or slow.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Quality = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Of JPEG and WebP photos, 1 to 100. Default: 97.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+DropStreams = Annotated[
+    bool | None,
+    typer.Option(
+        "--drop-streams",
+        help="Leave out sound and subtitles that the output cannot hold, instead of failing.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Progress = Annotated[
+    ProgressMode,
+    typer.Option(
+        "--progress",
+        help="auto draws a bar on a terminal; json prints one object a line to stdout.",
+        rich_help_panel=_REPORT,
+    ),
+]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write what was done as JSON: an object, or a list for several inputs.",
+        rich_help_panel=_REPORT,
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Only say what would be done, with what.", rich_help_panel=_REPORT
+    ),
+]
+PrintConfig = Annotated[
+    bool,
+    typer.Option(
+        "--print-config", help="Only print the merged settings as YAML.", rich_help_panel=_REPORT
+    ),
+]
