@@ -105,10 +105,13 @@ class SourceInfo:
     video_position: int = 0
     """How many of `streams` come before the video stream in the input."""
     chapters: tuple[Chapter, ...] = ()
-    icc_profile: bytes | None = None
-    """The photo's colour profile, untouched."""
     exif: bytes | None = None
     """The photo's EXIF block (TIFF structure), untouched; its orientation is not applied."""
+    icc_profile: bytes | None = None
+    """The photo's colour profile, untouched."""
+    blocks: tuple[tuple[str, bytes], ...] = ()
+    """The photo's metadata as its kind of file stores it (JPEG segments, PNG or WebP chunks), for
+    a copy of the same kind."""
     mastering_display: tuple[Fraction, ...] | None = None
     """HDR: red x, y, green x, y, blue x, y, white x, y, least and most luminance in cd/m2."""
     content_light: tuple[int, int] | None = None

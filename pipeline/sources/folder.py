@@ -11,7 +11,7 @@ VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg"}
     | {".wmv", ".flv", ".3gp", ".ogv", ".mxf", ".gif", ".y4m", ".nut"}
 )
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"})
 MARK = ".clean"
 """Stands before the extension of every file that demoire names itself."""
 
