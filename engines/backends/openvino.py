@@ -183,6 +183,8 @@ class OpenVinoEngine:
 
     def _read(self, path: Path) -> ov.Model:
         """Return the exported model, checked to be one of ours."""
+        if not path.is_file():
+            raise EngineError(f"{path} does not exist; write it with `demoire export`")
         try:
             model = self._core.read_model(path)
         except RuntimeError as error:
