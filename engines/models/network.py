@@ -11,7 +11,7 @@ plus a few 3x3 ones at low resolution: cheap on CPUs, accepted by every compiler
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,21 @@ class NetworkConfig:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
+def cosine_basis(size: int, count: int) -> Tensor:
+    """Return the `count` lowest orthonormal 2-D DCT-II functions, (count, size, size).
+
+    Raises:
+        ValueError: There are only size * size of them.
+    """
+    if count > size * size:
+        raise ValueError(f"a {size}x{size} block has {size * size} frequencies, got {count=}")
+    k = torch.arange(size, dtype=torch.float64)
+    rows = torch.cos(torch.pi * (k[None] + 0.5) * k[:, None] / size) * (2 / size) ** 0.5
+    rows[0] /= 2**0.5
+    order = sorted((sum(ij), ij) for ij in product(range(size), repeat=2))[:count]
+    return torch.stack([torch.outer(rows[i], rows[j]) for _, (i, j) in order]).float()
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions around one activation, added to the input."""
 
@@ -70,6 +85,7 @@ class Network(nn.Module):
         self.stem_u = nn.Conv2d(1, config.analysis, BLOCK // 2, stride=BLOCK // 2, bias=False)
         self.stem_v = nn.Conv2d(1, config.analysis, BLOCK // 2, stride=BLOCK // 2, bias=False)
         self.enter = nn.Conv2d(config.analysis, widths[0], 1)
+        self.enter_energy = nn.Conv2d(config.analysis, widths[0], 1, bias=False)
         self.down = nn.ModuleList(
             nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths)
         )
@@ -90,6 +106,36 @@ class Network(nn.Module):
             # A fresh network subtracts next to nothing.
             nn.init.normal_(layer.weight, std=1e-2)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        self._start_as_cosine_transform()
+
+    @torch.no_grad()
+    def _start_as_cosine_transform(self) -> None:
+        """Set stem and synthesis to a cosine transform and its inverse, lowest frequencies first.
+
+        From random weights the network stays at "subtract nothing" for thousands of steps; from
+        here a gate of 1 already means "this frequency is fringe" (measured: engines/train/LOG.md).
+        """
+        chroma = self.config.analysis // 5
+        luma = self.config.analysis - 2 * chroma
+        start = 0
+        for stem, out, count in (
+            (self.stem_y, self.out_y, luma),
+            (self.stem_u, self.out_u, chroma),
+            (self.stem_v, self.out_v, chroma),
+        ):
+            basis = cosine_basis(stem.kernel_size[0], count)
+            # Fringes are a hundredth of white: lift them to the size that layers work with, and
+            # hold back the mean, which would drown them.
+            gain = torch.full((count,), 4.0)
+            gain[0] = 2.0 / stem.kernel_size[0]
+            here = slice(start, start + count)
+            for layer in (stem, out):
+                nn.init.zeros_(layer.weight)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+            stem.weight[here, 0] = basis * gain[:, None, None]
+            out.weight[:, here, 0, 0] = (basis / gain[:, None, None]).flatten(1).T
+            start += count
 
     def forward(self, y: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return what to subtract.
@@ -104,7 +150,8 @@ class Network(nn.Module):
             Residuals of the same shapes and unit.
         """
         blocks = self.stem_y(y - 0.5) + self.stem_u(u - 0.5) + self.stem_v(v - 0.5)
-        x = functional.relu(self.enter(functional.relu(blocks)))  # (N, C0, H/8, W/8)
+        # A coefficient's sign is the fringe's phase, its magnitude how much fringe there is.
+        x = functional.relu(self.enter(blocks) + self.enter_energy(blocks.abs()))  # (N, C0, H/8, ..)
         skips = []
         for level, encode in enumerate(self.encode):
             x = encode(x)
