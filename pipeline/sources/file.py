@@ -224,7 +224,7 @@ def open_container(path: Path) -> InputContainer:
         if path.stat().st_size == 0:
             raise SourceError(f"{path}: is empty (0 bytes); copy or record it again")
         # Titles in old files are in any encoding; a strange one must not stop the run.
-        return av.open(str(path), metadata_errors="surrogateescape")
+        return av.open(str(path.absolute()), metadata_errors="surrogateescape")
     except FFmpegError as error:
         raise SourceError(f"{path}: {_reason(error)}") from error
     except OSError as error:

@@ -53,7 +53,7 @@ class Reader:
         self._url = url
         self._strict = strict
         self._aside: list[Packet] = []
-        self._packets = self._demux()
+        self._packets = self._demux(promised=_promised(container, stream))
         if strict:
             # Without it decoders paint over damaged blocks and say nothing.
             self._context.options = {"err_detect": "explode"}
@@ -123,18 +123,22 @@ class Reader:
             ) from error
         self._aside = []
         self.decode_errors = 0
-        self._packets = self._demux()
+        self._packets = self._demux(promised=0)
 
-    def _demux(self) -> Iterator[Packet]:
-        """Yield real packets; a read that fails ends the file and is counted."""
+    def _demux(self, *, promised: int) -> Iterator[Packet]:
+        """Yield real packets; a read that fails and an early end are counted as errors."""
+        count = 0
         try:
             for packet in self._container.demux():
                 # PyAV ends every stream with an empty packet. Real ones without data exist too
                 # (AVI's repeated frames), and sending one to a decoder would end decoding.
                 if packet.size:
+                    count += packet.stream_index == self._stream.index
                     yield packet
         except FFmpegError as error:
             self._failed(f"reading stopped early: {error.strerror}", error)
+        if count < promised:
+            self._failed(f"ends after {count} of {promised} frames, it is truncated", None)
 
     def _decode(self, packet: Packet | None) -> Iterator[VideoFrame]:
         try:
@@ -156,6 +160,12 @@ class Reader:
             ) from error
         if self.decode_errors <= _LOGGED_ERRORS:
             log.warning("%s: %s", self._url, what)
+
+
+def _promised(container: InputContainer, stream: VideoStream) -> int:
+    """Return how many packets the header promises, 0 where that cannot be relied on."""
+    # Only mp4 and mov list every one; AVI counts frames that it does not store.
+    return stream.frames if container.format.name.startswith("mov") else 0
 
 
 def packet_time(packet: Packet) -> Fraction | None:
