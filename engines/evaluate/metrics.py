@@ -1,7 +1,7 @@
 """Measures of pictures, (H, W, 3) uint8 RGB unless said otherwise.
 
-PSNR between a filmed screen and its content is mostly a score of colour and shading, so the measures
-that count fit colours first or look only at the band in which fringes live.
+PSNR between a filmed screen and its content is mostly a score of colour and shading, so the
+measures that count fit colours first or look only at the band in which fringes live.
 """
 
 from __future__ import annotations

@@ -86,16 +86,12 @@ class Network(nn.Module):
         self.stem_v = nn.Conv2d(1, config.analysis, BLOCK // 2, stride=BLOCK // 2, bias=False)
         self.enter = nn.Conv2d(config.analysis, widths[0], 1)
         self.enter_energy = nn.Conv2d(config.analysis, widths[0], 1, bias=False)
-        self.down = nn.ModuleList(
-            nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths)
-        )
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
         self.encode = nn.ModuleList(
             nn.Sequential(*(ResidualBlock(width) for _ in range(depth)))
             for width, depth in zip(widths, depths, strict=True)
         )
-        self.up = nn.ModuleList(
-            nn.Conv2d(b, 4 * a, 1) for a, b in pairwise(widths)
-        )
+        self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in pairwise(widths))
         self.decode = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
         self.gate = nn.Conv2d(widths[0], config.analysis, 1)
         self.bias = nn.Conv2d(widths[0], config.analysis, 1)
@@ -151,7 +147,8 @@ class Network(nn.Module):
         """
         blocks = self.stem_y(y - 0.5) + self.stem_u(u - 0.5) + self.stem_v(v - 0.5)
         # A coefficient's sign is the fringe's phase, its magnitude how much fringe there is.
-        x = functional.relu(self.enter(blocks) + self.enter_energy(blocks.abs()))  # (N, C0, H/8, ..)
+        x = self.enter(blocks) + self.enter_energy(blocks.abs())
+        x = functional.relu(x)  # (N, C0, H/8, W/8)
         skips = []
         for level, encode in enumerate(self.encode):
             x = encode(x)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import cv2
 import numpy as np
@@ -125,8 +125,7 @@ def _tone(linear: NDArray[np.float32], contrast: float) -> NDArray[np.float32]:
 def _denoise_chroma(coded: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     ycc = cv2.cvtColor(coded, cv2.COLOR_RGB2YCrCb)
     ycc[..., 1:] = cv2.GaussianBlur(np.ascontiguousarray(ycc[..., 1:]), (0, 0), sigma)
-    out: NDArray[np.float32] = cv2.cvtColor(ycc, cv2.COLOR_YCrCb2RGB)
-    return out
+    return cast(NDArray[np.float32], cv2.cvtColor(ycc, cv2.COLOR_YCrCb2RGB))
 
 
 def _sharpen(coded: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
@@ -144,5 +143,6 @@ def shrink(
     if coded.shape[:2] == (height, width):
         return coded
     flags = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR, "nearest": cv2.INTER_NEAREST}
-    out: NDArray[np.float32] = cv2.resize(coded, (width, height), interpolation=flags[method])
-    return out
+    return cast(
+        NDArray[np.float32], cv2.resize(coded, (width, height), interpolation=flags[method])
+    )

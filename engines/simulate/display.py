@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import cv2
 import numpy as np
@@ -100,11 +100,12 @@ def pattern(panel: Panel, *, footprint: float) -> NDArray[np.float32]:
     tile = _draw(panel)
     if panel.rotated:
         tile = np.ascontiguousarray(tile.transpose(1, 0, 2))
-    tile = panel.leak + (1 - panel.leak) * tile
+    tile *= 1 - panel.leak
+    tile += panel.leak
     width = max(1, round(footprint * SAMPLES))
-    wrapped = cv2.copyMakeBorder(tile, *(4 * [width]), cv2.BORDER_WRAP)
-    tile = cv2.blur(wrapped, (width, width))[width:-width, width:-width]
-    normalised: NDArray[np.float32] = (tile / tile.mean((0, 1))).astype(np.float32)
+    wrapped = cv2.copyMakeBorder(tile, width, width, width, width, cv2.BORDER_WRAP)
+    averaged = cv2.blur(wrapped, (width, width))[width:-width, width:-width]
+    normalised: NDArray[np.float32] = (averaged / averaged.mean((0, 1))).astype(np.float32)
     return normalised
 
 
@@ -129,15 +130,16 @@ def emit(
         y: Row of each point.
         mask: `pattern()` of the panel, or None for a screen without sub-pixels (the truth).
     """
-    plain: NDArray[np.float32] = cv2.remap(
-        light, x - 0.5, y - 0.5, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT_101
+    plain = cast(
+        NDArray[np.float32],
+        cv2.remap(light, x - 0.5, y - 0.5, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT_101),
     )
     if mask is None:
         return plain
     period = mask.shape[0]
-    # `& mask` needs a power of two; 48 is not, so take the floor-mod in float once per axis.
     column = np.mod(x * SAMPLES, period).astype(np.int32)
     row = np.mod(y * SAMPLES, period).astype(np.int32)
+    # Float rounding may return the period itself.
     np.minimum(column, period - 1, out=column)
     np.minimum(row, period - 1, out=row)
     row *= period

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
+from typing import cast
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -71,12 +73,9 @@ def _signal(
     light: NDArray[np.float32], conditions: Conditions, oversampling: int
 ) -> NDArray[np.float32]:
     """Light at the samples to filter signals at each sensor pixel."""
-    import cv2
-
     exposed = optics.expose(light, conditions.lens, oversampling=oversampling)
     mix = sensor.filter_matrix(conditions.sensor) * np.float32(conditions.sensor.exposure)
-    signal: NDArray[np.float32] = cv2.transform(exposed, mix)
-    return signal
+    return cast(NDArray[np.float32], cv2.transform(exposed, mix))
 
 
 def _develop(

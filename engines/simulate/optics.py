@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -106,7 +107,9 @@ def expose(
     height, width = light.shape[0] // oversampling, light.shape[1] // oversampling
     sigma = lens.sigma * oversampling
     blurred = cv2.GaussianBlur(light, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
-    sensor: NDArray[np.float32] = cv2.resize(blurred, (width, height), interpolation=cv2.INTER_AREA)
+    sensor = cast(
+        NDArray[np.float32], cv2.resize(blurred, (width, height), interpolation=cv2.INTER_AREA)
+    )
     sx, sy = lens.chromatic
     if sx or sy:
         # Sub-pixel shifts after the average: below the aperture's resolution, and far cheaper than

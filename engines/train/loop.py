@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -82,7 +83,7 @@ class Shards:
 
 def _pick(shards: list[NDArray[np.uint8]], rng: random.Random) -> NDArray[np.uint8]:
     shard = rng.choice(shards)
-    return shard[rng.randrange(len(shard))]
+    return cast(NDArray[np.uint8], shard[rng.randrange(len(shard))])
 
 
 def _augment(sample: NDArray[np.uint8], rng: random.Random, crop: int) -> NDArray[np.uint8]:
@@ -270,8 +271,7 @@ def _strip(
 def _to_bgr(planes: list[Tensor]) -> NDArray[np.uint8]:
     y, u, v = ((p.cpu().numpy() * 255 + 0.5).astype(np.uint8) for p in planes)
     stacked = np.concatenate([y, u.reshape(-1, y.shape[1]), v.reshape(-1, y.shape[1])])
-    bgr: NDArray[np.uint8] = cv2.cvtColor(stacked, cv2.COLOR_YUV2BGR_I420)
-    return bgr
+    return cast(NDArray[np.uint8], cv2.cvtColor(stacked, cv2.COLOR_YUV2BGR_I420))
 
 
 def _sheet(rows: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
