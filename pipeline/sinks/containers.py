@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import av
 from av.error import FFmpegError
+from av.stream import Disposition
 
 from pipeline.errors import SinkError
 from pipeline.media import SourceInfo, as_fraction
@@ -109,13 +110,19 @@ def holdable(info: SourceInfo, container: str, *, drop: bool) -> tuple[Stream, .
             kept.append(stream)
             continue
         what = f"{stream.type} stream #{stream.index} ({_codec_name(stream)})"
-        if not (drop or stream.type in ("data", "unknown")):
+        if not (drop or _is_minor(stream)):
             raise SinkError(
                 f"{info.url}: {what} cannot be kept in {container} ({reason});"
                 " write to .mkv, or leave it out with --drop-streams"
             )
         log.warning("%s: %s is left out, %s cannot hold it", info.url, what, container)
     return tuple(kept)
+
+
+def _is_minor(stream: Stream) -> bool:
+    """Whether a copy without this stream is still what its user wants."""
+    is_cover = bool(stream.disposition & Disposition.attached_pic)
+    return stream.type in ("data", "unknown") or is_cover
 
 
 def _refusal(stream: Stream, container: str) -> str | None:

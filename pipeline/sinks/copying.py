@@ -49,12 +49,12 @@ class Copier:
 
     def _mux(self, packet: av.Packet[Any], copy: Stream) -> None:
         """Mux one packet and put back what muxing changes in it: another sink may come next."""
-        unit = as_fraction(packet.time_base)
-        dts = packet.dts if packet.dts is not None else packet.pts
-        if unit is None or dts is None:
-            return  # Without any time there is no place to put it.
+        unit = as_fraction(packet.time_base) or Fraction(1)
         before = (packet.stream, packet.pts, packet.dts, packet.duration)
         shift = round(self.shift_s / unit)
+        dts = packet.dts if packet.dts is not None else packet.pts
+        if dts is None:  # a cover picture, or what follows a damaged place
+            dts = self._last.get(copy.index, -1) + 1 - shift
         packet.dts = self._following(copy.index, dts + shift)
         packet.pts = packet.dts if packet.pts is None else max(packet.pts + shift, packet.dts)
         self._logs[copy.index].note_ends(float(packet.pts * unit))

@@ -43,6 +43,7 @@ class Target:
         self.part = self.path.with_name(self.path.name + ".part")
         self.completed = False
         self._overwrite = overwrite
+        self._part_is_new = not self.part.exists()
         if self.path.is_dir():
             raise SinkError(f"{self.path}: is a folder; add a file name")
         if not self.path.parent.is_dir():
@@ -55,7 +56,8 @@ class Target:
         try:
             yield
         except (FFmpegError, ValueError, OSError) as error:
-            self.part.unlink(missing_ok=True)
+            if self._part_is_new:
+                self.part.unlink(missing_ok=True)
             raise SinkError(
                 f"{self.path}: cannot be created with {detail}: {_reason(error)}"
             ) from error
