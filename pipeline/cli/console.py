@@ -42,5 +42,4 @@ def log_to_stderr(*, debug: bool) -> None:
     for package in ("pipeline", "engines"):
         logger = logging.getLogger(package)
         logger.handlers = [handler]
-        logger.propagate = False
         logger.setLevel(logging.DEBUG if debug else logging.INFO)

@@ -42,6 +42,8 @@ Picture = NDArray[np.uint8]
 
 FRAME_RATE = 30
 _MEASURED_EVERY = 6
+_ENCODER_PRESET = "veryfast"
+"""Sensor noise is dear to encode; slower presets gain nothing that a demo shows."""
 _SOUND_RATE = 48_000
 _CHORD_HZ = (220.0, 277.18, 329.63)
 
@@ -117,7 +119,12 @@ def run_demo(demo: Demo, *, engine: str, model: str, overwrite: bool) -> int:
     """
     _make_folder(demo, overwrite=overwrite)
     config = load_config(
-        options={"engine.name": engine, "engine.model": model, "compare.layout": "split"}
+        options={
+            "engine.name": engine,
+            "engine.model": model,
+            "encoder.preset": _ENCODER_PRESET,
+            "compare.layout": "split",
+        }
     )
     display = create_display(ProgressMode.AUTO)
     filming = Filming(demo)
@@ -155,7 +162,9 @@ def _film(filming: Filming, stop: threading.Event, display: Display, *, overwrit
             sound=sound,
         )
         try:
-            sink = FileSink(demo.before, source.info, overwrite=overwrite)
+            sink = FileSink(
+                demo.before, source.info, encoder_preset=_ENCODER_PRESET, overwrite=overwrite
+            )
         except BaseException:
             source.close()
             raise
