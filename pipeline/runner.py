@@ -172,7 +172,7 @@ class _Run:
     def execute(self, on_frame: Callable[[Progress], None] | None) -> RunReport:
         sink = self._pipeline.sink
         with ThreadGroup(body="sink", join_deadline_s=self._pipeline.join_deadline_s) as group:
-            group.at_end("source", self._close_source)
+            group.at_end("source", lambda: self._close_source(group))
             group.at_end("sink", lambda: sink.abort() if group.failed else None)
             for frame in self._start(group):
                 sink.write(frame)
@@ -225,10 +225,10 @@ class _Run:
             elapsed_s=now - self._began,
         )
 
-    def _close_source(self) -> None:
-        # Only a thread past the join deadline is alive here, and to close what it reads would
+    def _close_source(self, group: ThreadGroup) -> None:
+        # Only a thread past the join deadline is at work here, and to close what it reads would
         # crash the process; its stack is in the log.
-        if self._source_thread is None or not self._source_thread.is_alive():
+        if self._source_thread is None or not group.is_running(self._source_thread):
             self._pipeline.source.close()
 
     def _report(self) -> RunReport:

@@ -172,6 +172,8 @@ class ThreadGroup:
         self._join_deadline_s = join_deadline_s
         self._error: BaseException | None = None
         self._threads: list[threading.Thread] = []
+        # Ours, because an interrupted `Thread.join` calls a running thread stopped (CPython 3.11).
+        self._running: set[threading.Thread] = set()
         self._at_end: list[tuple[str, Callable[[], None]]] = []
 
     @property
@@ -208,19 +210,32 @@ class ThreadGroup:
                         into.put(item)
                 into.close()
             except Cancelled:
-                # One that is not ours would look like the end of the stream.
-                if not (self.cancelled or into.abandoned):
+                if not into.abandoned:
                     raise
             finally:
                 if after is not None:
                     after.abandon()
 
-        thread = threading.Thread(
-            target=self._attempt, args=(name, pump), name=f"demoire-{name}", daemon=True
-        )
+        def body() -> None:
+            self._attempt(name, pump)
+            with self.changed:
+                self._running.discard(thread)
+                self.changed.notify_all()
+
+        thread = threading.Thread(target=body, name=f"demoire-{name}", daemon=True)
         self._threads.append(thread)
-        thread.start()
+        self._running.add(thread)
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no more threads
+            self._running.discard(thread)
+            self._threads.remove(thread)
+            raise
         return thread
+
+    def is_running(self, thread: threading.Thread) -> bool:
+        """Whether a thread of this group is at work; after the join, that it was left behind."""
+        return thread in self._running
 
     def at_end(self, name: str, action: Callable[[], None]) -> None:
         """Run an action after the join, whatever happened; the last one registered runs first."""
@@ -228,6 +243,9 @@ class ThreadGroup:
 
     def fail(self, name: str, error: BaseException) -> None:
         """Record the first error of the group and cancel it; log a later one."""
+        # Anyone else's `Cancelled` is an error: ignored, it would look like the end of the stream.
+        if isinstance(error, Cancelled) and self.cancelled:
+            return
         error.add_note(f"raised in pipeline stage {name!r}")
         with self.changed:
             first = self._error is None
@@ -244,13 +262,17 @@ class ThreadGroup:
             Cancelled: There was an error; leaving the `with` block turns it into that error.
         """
         deadline = perf_counter() + self._join_deadline_s
-        threads, self._threads = self._threads, []
-        for thread in threads:
-            if thread.ident is not None:  # None when the system refused to start it
-                thread.join(max(0.0, deadline - perf_counter()))
-        for thread in threads:
-            if thread.is_alive():
+        with self.changed:
+            while (stuck := self._running.intersection(self._threads)) and (
+                left_s := deadline - perf_counter()
+            ) > 0:
+                self.changed.wait(left_s)
+        for thread in self._threads:
+            if thread in stuck:
                 _log_stack(thread)
+            else:
+                thread.join()
+        self._threads = []  # nobody waits twice for one that is stuck
         if self.failed:
             raise Cancelled
 
@@ -264,11 +286,11 @@ class ThreadGroup:
         stack: TracebackType | None,
     ) -> None:
         self._unlock()
-        if error is not None and not (isinstance(error, Cancelled) and self.cancelled):
+        if error is not None:
             self.fail(self._body, error)
         self._cancel()
         # Guarded, because an impatient Ctrl-C must not skip the actions that follow.
-        self._attempt(self._body, self._join_quietly)
+        self._attempt(self._body, self.join)
         for name, action in reversed(self._at_end):
             self._attempt(name, action)
         if self._error is None or self._error is error:
@@ -293,12 +315,6 @@ class ThreadGroup:
         with suppress(RuntimeError):
             while True:
                 self.changed.release()
-
-    def _join_quietly(self) -> None:
-        try:
-            self.join()
-        except Cancelled:
-            return
 
     def _attempt(self, name: str, action: Callable[[], None]) -> None:
         try:

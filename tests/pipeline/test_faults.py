@@ -138,6 +138,27 @@ def test_error_after_the_last_frame_was_written_leaves_the_output_unfinished():
     assert_failed_cleanly(source, sink)
 
 
+def test_error_of_a_source_nobody_listens_to_any_more_leaves_the_output_unfinished():
+    left = Event()
+
+    class Failing(ListSource):
+        def frames(self):
+            try:
+                yield from super().frames()
+            finally:
+                left.wait()
+                raise InjectedError("lost the camera")
+
+    def leaves(frames):
+        yield next(frames)
+        left.set()
+
+    source, sink = Failing(make_clip(COUNT)), ListSink()
+    with pytest.raises(InjectedError, match="lost the camera"):
+        run(source, [("leaver", leaves)], sink)
+    assert_failed_cleanly(source, sink)
+
+
 def test_error_in_the_progress_callback_ends_the_run():
     source, sink = ListSource(make_clip(COUNT)), ListSink()
 
@@ -187,21 +208,6 @@ def test_interrupt_in_the_sink_aborts(moment):
     source, sink = ListSource(make_clip(COUNT)), ListSink(at={moment: interrupt})
     with pytest.raises(KeyboardInterrupt):
         run(source, [("a", in_pairs)], sink)
-    assert_failed_cleanly(source, sink)
-
-
-def test_interrupt_wakes_the_caller_from_its_wait_for_a_frame():
-    asleep = Event()
-
-    def interrupts(frames):
-        yield next(frames)
-        asleep.wait()
-        interrupt()  # and no frame follows: only the signal can wake the caller
-        yield from (frame for frame in frames if frame is None)
-
-    source, sink = ListSource(make_clip(COUNT)), ListSink()
-    with pytest.raises(KeyboardInterrupt):
-        run(source, [("a", interrupts)], sink, on_frame=lambda _: asleep.set())
     assert_failed_cleanly(source, sink)
 
 

@@ -3,7 +3,7 @@ import threading
 from contextlib import suppress
 
 import pytest
-from fakes import InjectedError, throw
+from fakes import InjectedError, interrupt, throw
 
 from pipeline.threads import Cancelled, ThreadGroup
 
@@ -16,9 +16,21 @@ class WatchedCondition(threading.Condition):
         self.waits = threading.Semaphore(0)
 
     def wait(self, timeout=None):
-        assert timeout is None, "channels know no timeouts"
-        self.waits.release()
-        return super().wait()
+        if timeout is None:  # a channel; only the join has a deadline
+            self.waits.release()
+        return super().wait(timeout)
+
+
+class InterruptedCondition(threading.Condition):
+    """Ctrl-C falls into the first wait that has a deadline: the join."""
+
+    pressed = False
+
+    def wait(self, timeout=None):
+        if timeout is not None and not self.pressed:
+            self.pressed = True
+            interrupt()
+        return super().wait(timeout)
 
 
 @pytest.fixture
@@ -294,8 +306,11 @@ def test_error_of_an_action_is_raised_when_it_is_the_first(group):
 
 
 def test_join_reports_an_error_after_the_last_item(group):
+    taken = threading.Event()
+
     def fails_at_the_end():
         yield 1
+        taken.wait()
         raise InjectedError("after the last")
 
     done = []
@@ -303,9 +318,61 @@ def test_join_reports_an_error_after_the_last_item(group):
         numbers = group.channel(2)
         group.start("x", fails_at_the_end, into=numbers)
         next(numbers)
+        taken.set()
         group.join()
         done.append("finished")
     assert done == []
+
+
+def test_interrupt_wakes_a_consumer_from_its_wait(group):
+    awake = threading.Event()
+
+    def interrupts():
+        group.changed.waits.acquire()
+        interrupt()
+        # One that falls between the wait and its system call is seen at the next wake-up only.
+        while not awake.wait(0.2):
+            interrupt()
+        yield from ()
+
+    def wait_for_an_item(numbers):
+        try:
+            next(numbers)
+        finally:
+            awake.set()
+
+    with pytest.raises(KeyboardInterrupt), group:
+        numbers = group.channel(1)
+        group.start("x", interrupts, into=numbers)
+        wait_for_an_item(numbers)
+
+
+def test_interrupted_join_is_made_good_on_the_way_out():
+    group = ThreadGroup(body="body")
+    group.changed = InterruptedCondition()
+    with pytest.raises(KeyboardInterrupt), group:
+        thread = group.start("count", lambda: iter(range(1000)), into=group.channel(1))
+        group.join()
+    assert not group.is_running(thread)
+
+
+def test_second_interrupt_in_the_join_still_runs_the_actions_at_the_end(caplog):
+    release, ended = threading.Event(), []
+
+    def stuck():
+        release.wait()
+        yield 1
+
+    group = ThreadGroup(body="body")
+    group.changed = InterruptedCondition()
+    with pytest.raises(InjectedError, match="first"), group:
+        thread = group.start("stuck", stuck, into=group.channel(1))
+        group.at_end("a", lambda: ended.append(group.is_running(thread)))
+        raise InjectedError("first")
+    assert ended == [True]
+    assert "KeyboardInterrupt" in caplog.text
+    release.set()
+    thread.join()
 
 
 def test_thread_that_will_not_end_is_left_behind_with_its_stack_in_the_log(caplog):
@@ -321,7 +388,7 @@ def test_thread_that_will_not_end_is_left_behind_with_its_stack_in_the_log(caplo
         thread = group.start("stuck", reads_from_a_dead_camera, into=group.channel(1))
         inside.wait()
         raise InjectedError("enough")
-    assert thread.is_alive()
+    assert group.is_running(thread)
     assert thread.daemon
     assert "thread demoire-stuck did not end in time" in caplog.text
     assert "in reads_from_a_dead_camera" in caplog.text
