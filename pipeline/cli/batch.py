@@ -62,7 +62,9 @@ def clean_all(
             if stop.is_set():
                 break
             outcomes.append(_attempt(cleaner, job, stop, display))
-            if len(jobs) > 1 and (error := outcomes[-1].error) is not None:
+            error = outcomes[-1].error
+            # A single job's error is raised below, unless Ctrl-C decides the exit code.
+            if error is not None and (len(jobs) > 1 or stop.is_set()):
                 complain(str(error))
         interrupted = stop.is_set()
     if report is not None:

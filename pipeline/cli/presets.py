@@ -33,5 +33,5 @@ def presets(debug: Debug = False) -> None:
 
 def _plain(value: object) -> str:
     if value is None:
-        return "the encoder's own"
+        return "the codec's usual"
     return str(value).lower() if isinstance(value, bool) else str(value)
