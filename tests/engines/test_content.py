@@ -19,8 +19,8 @@ from engines.simulate.content import (
     draw_content,
     scene,
 )
-from engines.simulate.content_draw import BLACK, WHITE, blend, box
-from engines.simulate.content_text import StrokeLettering, set_block, set_line
+from engines.simulate.content.draw import BLACK, WHITE, blend, box
+from engines.simulate.content.text import StrokeLettering, set_block, set_line
 
 MAY_BE_FLAT = {"plain", "gradient", "pattern"}
 STANDS_STILL = {"static"}

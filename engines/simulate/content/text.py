@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.simulate.content_words import CODE, SCRIPTS, draw_words
+from engines.simulate.content.words import CODE, SCRIPTS, draw_words
 
 Mask = NDArray[np.uint8]
 Vocabulary = Literal["prose", "code", "number"]

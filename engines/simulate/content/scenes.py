@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.simulate.content_draw import Image, Studio, blend, draw_theme, fill
-from engines.simulate.content_kinds import draw_content
-from engines.simulate.content_motion import (
+from engines.simulate.content.draw import Image, Studio, blend, draw_theme, fill
+from engines.simulate.content.kinds import draw_content
+from engines.simulate.content.motion import (
     Cuts,
     Film,
     Inset,
@@ -24,10 +24,10 @@ from engines.simulate.content_motion import (
     Typing,
     draw_journey,
 )
-from engines.simulate.content_photos import PhotoLibrary
-from engines.simulate.content_pictures import paint_picture, paint_sphere
-from engines.simulate.content_text import Lettering, builtin_lettering, set_line
-from engines.simulate.content_type import bank_of, text_size
+from engines.simulate.content.photos import PhotoLibrary
+from engines.simulate.content.pictures import paint_picture, paint_sphere
+from engines.simulate.content.text import Lettering, builtin_lettering, set_line
+from engines.simulate.content.typesetting import bank_of, text_size
 
 _SCROLLED = ("document", "document", "web", "web", "code", "terminal", "gallery", "sheet")
 _AROUND_PLAYER = ("web", "windows", "player", "dashboard")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engines.simulate.content_text import Face, Lettering, Mask
-from engines.simulate.content_words import SCRIPTS, letters_of
+from engines.simulate.content.text import Face, Lettering, Mask
+from engines.simulate.content.words import SCRIPTS, letters_of
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont

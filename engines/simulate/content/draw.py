@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.simulate.content_photos import PhotoLibrary
-from engines.simulate.content_text import Lettering
+from engines.simulate.content.photos import PhotoLibrary
+from engines.simulate.content.text import Lettering
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.uint8]

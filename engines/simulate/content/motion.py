@@ -14,7 +14,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from engines.simulate.content_draw import Image, Mask, Studio, blend, pointer
+from engines.simulate.content.draw import Image, Mask, Studio, blend, pointer
 
 _PERIOD_S = 40.0  # journeys repeat after this
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from engines.simulate.content_draw import WHITE, Image, Studio, Theme, box, draw_theme, fill, mix
-from engines.simulate.content_text import WordBank
-from engines.simulate.content_type import bank_of, put_label, put_line, text_size
+from engines.simulate.content.draw import WHITE, Image, Studio, Theme, box, draw_theme, fill, mix
+from engines.simulate.content.text import WordBank
+from engines.simulate.content.typesetting import bank_of, put_label, put_line, text_size
 
 
 def put_table(studio: Studio, view: Image, theme: Theme, bank: WordBank) -> None:

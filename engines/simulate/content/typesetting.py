@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engines.simulate.content_draw import Colour, Image, Studio, Theme, blend, fill
-from engines.simulate.content_text import Vocabulary, WordBank, set_block, set_line
+from engines.simulate.content.draw import Colour, Image, Studio, Theme, blend, fill
+from engines.simulate.content.text import Vocabulary, WordBank, set_block, set_line
 
 
 def text_size(studio: Studio) -> int:

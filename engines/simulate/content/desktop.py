@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cv2
 
-from engines.simulate.content_draw import (
+from engines.simulate.content.draw import (
     WHITE,
     Image,
     Studio,
@@ -16,10 +16,10 @@ from engines.simulate.content_draw import (
     pointer,
     shadow,
 )
-from engines.simulate.content_fields import paint_gradient
-from engines.simulate.content_pictures import paint_picture
-from engines.simulate.content_screens import put_chart
-from engines.simulate.content_type import (
+from engines.simulate.content.fields import paint_gradient
+from engines.simulate.content.pictures import paint_picture
+from engines.simulate.content.screens import put_chart
+from engines.simulate.content.typesetting import (
     bank_of,
     put_block,
     put_label,

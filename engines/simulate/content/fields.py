@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.simulate.content_draw import (
+from engines.simulate.content.draw import (
     BLACK,
     WHITE,
     Colour,
@@ -25,7 +25,7 @@ from engines.simulate.content_draw import (
     gradient,
     hsv,
 )
-from engines.simulate.content_pictures import texture
+from engines.simulate.content.pictures import texture
 
 Field = NDArray[np.float32]
 

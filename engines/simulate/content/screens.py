@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from engines.simulate.content_draw import (
+from engines.simulate.content.draw import (
     BLACK,
     WHITE,
     Image,
@@ -19,8 +19,8 @@ from engines.simulate.content_draw import (
     icon,
     mix,
 )
-from engines.simulate.content_pictures import paint_picture
-from engines.simulate.content_type import (
+from engines.simulate.content.pictures import paint_picture
+from engines.simulate.content.typesetting import (
     bank_of,
     put_block,
     put_line,

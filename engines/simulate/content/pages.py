@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engines.simulate.content_draw import (
+from engines.simulate.content.draw import (
     BLACK,
     WHITE,
     Colour,
@@ -17,10 +17,10 @@ from engines.simulate.content_draw import (
     fill,
     icon,
 )
-from engines.simulate.content_pictures import paint_picture
-from engines.simulate.content_tables import put_table
-from engines.simulate.content_text import Line, WordBank, set_line
-from engines.simulate.content_type import (
+from engines.simulate.content.pictures import paint_picture
+from engines.simulate.content.tables import put_table
+from engines.simulate.content.text import Line, WordBank, set_line
+from engines.simulate.content.typesetting import (
     bank_of,
     put_block,
     put_label,

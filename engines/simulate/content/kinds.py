@@ -9,26 +9,26 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.simulate.content_desktop import paint_icons, paint_windows
-from engines.simulate.content_draw import Image, Studio, pointer
-from engines.simulate.content_fields import (
+from engines.simulate.content.desktop import paint_icons, paint_windows
+from engines.simulate.content.draw import Image, Studio, pointer
+from engines.simulate.content.fields import (
     paint_gradient,
     paint_pattern,
     paint_plain,
     paint_test_card,
 )
-from engines.simulate.content_media import paint_film, paint_gallery, paint_game, paint_player
-from engines.simulate.content_pages import (
+from engines.simulate.content.media import paint_film, paint_gallery, paint_game, paint_player
+from engines.simulate.content.pages import (
     paint_code,
     paint_document,
     paint_terminal,
     paint_web,
 )
-from engines.simulate.content_photos import PhotoLibrary
-from engines.simulate.content_pictures import paint_picture
-from engines.simulate.content_screens import paint_dashboard, paint_slide
-from engines.simulate.content_tables import paint_calendar, paint_sheet
-from engines.simulate.content_text import Lettering, builtin_lettering
+from engines.simulate.content.photos import PhotoLibrary
+from engines.simulate.content.pictures import paint_picture
+from engines.simulate.content.screens import paint_dashboard, paint_slide
+from engines.simulate.content.tables import paint_calendar, paint_sheet
+from engines.simulate.content.text import Lettering, builtin_lettering
 
 MIN_SIDE = 32
 # Layouts are drawn up to this much larger than asked and cut, as a camera frames part of a screen.

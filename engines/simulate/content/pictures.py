@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.simulate.content_draw import (
+from engines.simulate.content.draw import (
     BLACK,
     WHITE,
     Colour,

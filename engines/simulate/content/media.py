@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from engines.simulate.content_draw import (
+from engines.simulate.content.draw import (
     BLACK,
     WHITE,
     Image,
@@ -17,8 +17,8 @@ from engines.simulate.content_draw import (
     icon,
     mix,
 )
-from engines.simulate.content_pictures import paint_picture, paint_sphere, texture
-from engines.simulate.content_type import (
+from engines.simulate.content.pictures import paint_picture, paint_sphere, texture
+from engines.simulate.content.typesetting import (
     bank_of,
     put_label,
     put_line,

@@ -3,17 +3,18 @@
 Pictures of screens at display resolution, gamma-coded RGB: pages, editors, slides, windows, films,
 plain fields, patterns; and scenes, which do the same over time. Everything is drawn with NumPy and
 OpenCV; real typefaces (`TextRenderer`, needs Pillow) and photographs (`PhotoLibrary`) make it
-richer where they are at hand. The modules `content_*` hold the parts; import from here.
+richer where they are at hand. Import from here: `kinds` and `scenes` list what can be shown,
+`draw`, `text` and `typesetting` are what it is painted with.
 """
 
 from __future__ import annotations
 
-from engines.simulate.content_fonts import TextRenderer
-from engines.simulate.content_kinds import CONTENTS, Content, draw_content
-from engines.simulate.content_motion import Scene
-from engines.simulate.content_photos import PhotoLibrary
-from engines.simulate.content_scenes import SCENES, scene
-from engines.simulate.content_text import Lettering, builtin_lettering
+from engines.simulate.content.fonts import TextRenderer
+from engines.simulate.content.kinds import CONTENTS, Content, draw_content
+from engines.simulate.content.motion import Scene
+from engines.simulate.content.photos import PhotoLibrary
+from engines.simulate.content.scenes import SCENES, scene
+from engines.simulate.content.text import Lettering, builtin_lettering
 
 __all__ = [
     "CONTENTS",
