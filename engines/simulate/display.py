@@ -111,9 +111,8 @@ def pattern(panel: Panel, *, footprint: float) -> NDArray[np.float32]:
 
 def linear_light(content: NDArray[np.uint8], gamma: float) -> NDArray[np.float32]:
     """Return the light of code values: uint8 (H, W, 3) to float32 in 0..1."""
-    table = (np.arange(256, dtype=np.float32) / 255) ** gamma
-    light: NDArray[np.float32] = table[content]
-    return light
+    table: NDArray[np.float32] = ((np.arange(256) / 255) ** gamma).astype(np.float32)
+    return table[content]
 
 
 def emit(
