@@ -92,7 +92,7 @@ class EngineInfo:
     """Version of the library behind the back end."""
 
     def __str__(self) -> str:
-        return f"{self.model} on {self.backend} {self.version}, {self.precision}, {self.device}"
+        return f"{self.model} in {self.precision} on {self.device} ({self.version})"
 
 
 class Request(Protocol):

@@ -87,7 +87,11 @@ class Cleaner:
         source = self._open_source(job)
         try:
             info = source.info
-            rows = [("input", describe_input(info)), ("engine", str(self._open_engine().info))]
+            engine = self._open_engine().info
+            rows = [
+                ("input", describe_input(info)),
+                ("engine", f"{engine.backend}: {engine}"),
+            ]
             for target in targets:
                 rows.append(("output", str(target)))
                 if not job.is_photo:
