@@ -57,7 +57,9 @@ class Camera:
     contrast: float = 0.0
     """Weight of an S-curve on the sRGB curve, 0..0.5."""
     chroma_denoise: float = 0.0
-    """Gaussian sigma in pixels on chroma, 0..2."""
+    """Gaussian sigma in pixels on chroma, 0..4."""
+    luma_denoise: float = 0.0
+    """Edge-keeping (bilateral) smoothing of luma: the step in 0..1 that still counts as noise."""
     sharpen: float = 0.3
     """Weight of the unsharp mask."""
     sharpen_sigma: float = 0.8
@@ -106,8 +108,8 @@ def develop(
     colour = (np.eye(3) * camera.saturation + grey * (1 - camera.saturation)) @ gains @ unmix
     linear = cv2.transform(np.minimum(rgb, 1.0), colour.astype(np.float32))
     coded = _tone(np.clip(linear, 0, 1), camera.contrast)
-    if camera.chroma_denoise:
-        coded = _denoise_chroma(coded, camera.chroma_denoise)
+    if camera.chroma_denoise or camera.luma_denoise:
+        coded = _denoise(coded, camera)
     if camera.sharpen:
         coded = _sharpen(coded, camera)
     return np.clip(coded, 0, 1)
@@ -122,9 +124,14 @@ def _tone(linear: NDArray[np.float32], contrast: float) -> NDArray[np.float32]:
     return table[(linear * 4096 + 0.5).astype(np.int32)]
 
 
-def _denoise_chroma(coded: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+def _denoise(coded: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
     ycc = cv2.cvtColor(coded, cv2.COLOR_RGB2YCrCb)
-    ycc[..., 1:] = cv2.GaussianBlur(np.ascontiguousarray(ycc[..., 1:]), (0, 0), sigma)
+    if camera.chroma_denoise:
+        chroma = np.ascontiguousarray(ycc[..., 1:])
+        ycc[..., 1:] = cv2.GaussianBlur(chroma, (0, 0), camera.chroma_denoise)
+    if camera.luma_denoise:
+        luma = np.ascontiguousarray(ycc[..., 0])
+        ycc[..., 0] = cv2.bilateralFilter(luma, 5, camera.luma_denoise, 1.5)
     return cast(NDArray[np.float32], cv2.cvtColor(ycc, cv2.COLOR_YCrCb2RGB))
 
 

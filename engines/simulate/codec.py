@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from typing import cast
+from dataclasses import dataclass
+from typing import Literal, cast
 
+import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Compression:
+    """One generation of compression."""
+
+    codec: Literal["jpeg", "h264"]
+    quality: int
+    """JPEG quality, 1 (worst) to 100, or H.264's CRF, 0 (best) to 51."""
+
+
+def compress(rgb: NDArray[np.uint8], compression: Compression) -> NDArray[np.uint8]:
+    """Return `rgb`, (H, W, 3) uint8 with even sides, after compression and decompression."""
+    return (jpeg if compression.codec == "jpeg" else h264)(rgb, compression.quality)
 
 
 def jpeg(rgb: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
@@ -16,3 +32,16 @@ def jpeg(rgb: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     if not ok:
         raise ValueError(f"JPEG encoding failed for {rgb.shape=}, {quality=}")
     return cast(NDArray[np.uint8], cv2.imdecode(data, cv2.IMREAD_COLOR_RGB))
+
+
+def h264(rgb: NDArray[np.uint8], crf: int) -> NDArray[np.uint8]:
+    """Return `rgb` (H, W, 3) after one intra frame of H.264 at `crf` (0..51), sides even."""
+    height, width = rgb.shape[:2]
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
+    encoder.thread_count = 1
+    encoder.options = {"crf": str(crf), "preset": "veryfast", "x264-params": "log=-1"}
+    packets = [*encoder.encode(av.VideoFrame.from_ndarray(rgb, "rgb24")), *encoder.encode(None)]
+    decoder = av.CodecContext.create("h264", "r")
+    frames = [frame for packet in (*packets, None) for frame in decoder.decode(packet)]
+    return cast(NDArray[np.uint8], frames[0].to_ndarray(format="rgb24"))

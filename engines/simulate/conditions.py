@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from engines.simulate.camera import Camera
+from engines.simulate.codec import Compression
 from engines.simulate.display import Panel, PanelKind
 from engines.simulate.optics import Lens, Pose
 from engines.simulate.sensor import Sensor
@@ -33,8 +34,8 @@ class Conditions:
     lens: Lens = field(default_factory=Lens)
     sensor: Sensor = field(default_factory=Sensor)
     camera: Camera = field(default_factory=Camera)
-    jpeg_quality: int | None = None
-    """None: no compression."""
+    compression: Compression | None = None
+    """None: as the camera's processor made it."""
 
 
 def draw_conditions(rng: np.random.Generator) -> Conditions:
@@ -60,8 +61,15 @@ def draw_conditions(rng: np.random.Generator) -> Conditions:
             exposure=rng.uniform(0.35, 1.15),
         ),
         camera=_draw_camera(rng),
-        jpeg_quality=int(rng.integers(55, 99)) if rng.random() < 0.8 else None,
+        compression=draw_compression(rng) if rng.random() < 0.9 else None,
     )
+
+
+def draw_compression(rng: np.random.Generator) -> Compression:
+    """Draw a photo's JPEG or a video's H.264; second-generation clips go down to CRF 36."""
+    if rng.random() < 0.5:
+        return Compression("jpeg", int(rng.integers(55, 99)))
+    return Compression("h264", int(rng.integers(18, 37)))
 
 
 def _draw_pose(rng: np.random.Generator) -> Pose:
@@ -69,7 +77,8 @@ def _draw_pose(rng: np.random.Generator) -> Pose:
     ratio = float(np.exp(rng.uniform(np.log(0.6), np.log(3.2))))
     if rng.random() < 0.7:
         resonance = rng.choice([2.0, 1.0, 0.667, 1.333, 4 / 3 * 2], p=[0.45, 0.2, 0.05, 0.15, 0.15])
-        ratio = float(resonance * np.exp(rng.normal(0, 0.07)))
+        # The closer, the longer the fringes: 2 % off makes them about 100 sensor pixels long.
+        ratio = float(resonance * np.exp(rng.normal(0, rng.choice([0.02, 0.07]))))
     upright = rng.random() < 0.4
     return Pose(
         ratio=ratio,
@@ -87,7 +96,7 @@ def _draw_lens(rng: np.random.Generator) -> Lens:
     shift = rng.uniform(0, 0.5) * (rng.random() < 0.5)
     turn = rng.uniform(0, 2 * np.pi)
     return Lens(
-        sigma=rng.uniform(0.3, 0.75),
+        sigma=rng.uniform(0.3, 0.75) if rng.random() < 0.7 else rng.uniform(0.75, 1.2),
         k1=rng.uniform(-0.08, 0.08),
         chromatic=(float(shift * np.cos(turn)), float(shift * np.sin(turn))),
         vignette=rng.uniform(0, 0.4),
@@ -103,7 +112,8 @@ def _draw_camera(rng: np.random.Generator) -> Camera:
         white_balance=(rng.normal(1, 0.06), rng.normal(1, 0.06)),
         saturation=rng.uniform(0.8, 1.3),
         contrast=rng.uniform(0, 0.5),
-        chroma_denoise=rng.uniform(0.3, 1.5) if rng.random() < 0.4 else 0.0,
+        chroma_denoise=rng.uniform(0.3, 4.0) if rng.random() < 0.5 else 0.0,
+        luma_denoise=rng.uniform(0.01, 0.06) if rng.random() < 0.4 else 0.0,
         sharpen=rng.uniform(0, 1.2),
         sharpen_sigma=rng.uniform(0.6, 1.6),
         shrink=rng.uniform(1.2, 2.2) if shrinks else 1.0,

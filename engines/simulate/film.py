@@ -64,8 +64,8 @@ def film(
     size = (height, width)
     picture = _picture(display.emit(light, x, y, mask), conditions, rng, oversampling, size)
     truth = _truth(display.emit(light, x, y, None), conditions, oversampling, size)
-    if conditions.jpeg_quality is not None:
-        picture = codec.jpeg(picture, conditions.jpeg_quality)
+    if conditions.compression is not None:
+        picture = codec.compress(picture, conditions.compression)
     return Filmed(picture, truth)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.simulate import codec
-from engines.simulate.conditions import draw_conditions
+from engines.simulate.conditions import draw_compression, draw_conditions
 from engines.simulate.content import PhotoLibrary, TextRenderer, draw_content
 from engines.simulate.film import content_size, film
 
@@ -71,7 +71,7 @@ def simulate_sample(
             grain = rng.normal(0, rng.uniform(0, 5), truth.shape)
             picture = truth = np.clip(truth + grain, 0, 255).astype(np.uint8)
     if picture is truth and rng.random() < 0.7:
-        picture = truth = codec.jpeg(picture, int(rng.integers(55, 99)))
+        picture = truth = codec.compress(picture, draw_compression(rng))
     weights = _LUMA_WEIGHTS[rng.integers(2)]
     full_range = bool(rng.random() < 0.4)
     return np.stack(
