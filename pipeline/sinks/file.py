@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _DEFAULT_RATE = Fraction(25)
+_UNORDERED = 2
+"""So few frames cannot be reordered, and x265 gives two of them random decoding times."""
 
 
 class FileSink:
@@ -117,7 +119,11 @@ class FileSink:
             raise SinkError(f"{self.path}: no frame came; there is nothing to write")
         with self._target.writing():
             self._copier.copy(tail)
-            self._container.mux(self._video.encode(None))
+            packets = self._video.encode(None)
+            if self._log.packets <= _UNORDERED:
+                for packet in packets:
+                    packet.dts = packet.pts
+            self._container.mux(packets)
             self._container.close()
         self._target.complete()
 

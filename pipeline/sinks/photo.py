@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from av.codec import CodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
+from engines.engine import CHROMA_SHIFT, PictureFormat, Plane
 from pipeline.errors import ConfigError, SinkError
 from pipeline.frame import Frame
 from pipeline.media import FULL_RANGE, SourceInfo, pixel_format_name
@@ -18,6 +20,7 @@ from pipeline.sinks.photo_blocks import with_blocks
 from pipeline.sinks.picture import wrap
 from pipeline.sinks.target import Target
 from pipeline.sources.photo_blocks import KINDS, PhotoKind
+from pipeline.sources.picture import plane_views
 
 if TYPE_CHECKING:
     import av
@@ -125,16 +128,15 @@ def encode_photo(frame: Frame, kind: PhotoKind, quality: int = _DEFAULT_QUALITY)
         return _jpeg(frame, quality)
     if kind == "webp":
         return _webp(frame, quality)
-    options = {} if kind == "png" else {"compression_algo": "deflate"}
+    if kind == "tiff" and not (frame.format.layout == "gray" and frame.alpha):
+        return _tiff(frame)
     order = "be" if kind == "png" else "le"
     deep = frame.format.bits > 8
     if frame.format.layout == "gray":
-        picture = _grey(frame, deep=deep, order=order)
-    else:
-        alpha = "a" if frame.alpha else ""
-        name = f"rgb{alpha}{'64' if alpha else '48'}{order}" if deep else f"rgb{alpha or '24'}"
-        picture = _packed_rgb(frame, name)
-    return _encode(kind, picture, options)
+        return _encode(kind, _grey(frame, deep=deep, order=order), {})
+    alpha = "a" if frame.alpha else ""
+    name = f"rgb{alpha}{'64' if alpha else '48'}{order}" if deep else f"rgb{alpha or '24'}"
+    return _encode(kind, _rgb(frame, name), {})
 
 
 def _jpeg(frame: Frame, quality: int) -> bytes:
@@ -146,14 +148,27 @@ def _jpeg(frame: Frame, quality: int) -> bytes:
         "420": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
         "422": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
     }.get(layout, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
-    pixels: Any = frame.planes[0]
-    if layout != "gray":
-        rows = _rows(_packed_rgb(frame, "bgr24"))
-        pixels = rows.reshape(rows.shape[0], -1, 3)
     flags = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
     flags += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling] if layout != "gray" else []
-    _, data = cv2.imencode(".jpg", np.ascontiguousarray(pixels), flags)
+    _, data = cv2.imencode(".jpg", _interleaved(frame), flags)
     return data.tobytes()
+
+
+def _tiff(frame: Frame) -> bytes:
+    """Encode by libtiff: FFmpeg does not mark the fourth channel as alpha, so readers guess."""
+    import cv2
+
+    _, data = cv2.imencode(".tif", _interleaved(frame))
+    return data.tobytes()
+
+
+def _interleaved(frame: Frame) -> Any:  # noqa: ANN401 (uint8 or uint16)
+    """Return grey (H, W), BGR (H, W, 3) or BGRA (H, W, 4) pixels, as OpenCV takes them."""
+    if frame.format.layout == "gray":
+        return np.ascontiguousarray(frame.planes[0])
+    name = pixel_format_name(replace(frame.format, layout="gbr"), alpha=bool(frame.alpha))
+    (green, blue, red), alpha = plane_views(_rgb(frame, name))
+    return np.stack((blue, green, red, *alpha), axis=-1)
 
 
 def _webp(frame: Frame, quality: int) -> bytes:
@@ -161,19 +176,23 @@ def _webp(frame: Frame, quality: int) -> bytes:
     is_native = frame.format.layout == "420" and frame.colour.range != FULL_RANGE
     if not is_native or quality == _LOSSLESS:
         options = {"lossless": "1"} if quality == _LOSSLESS else {"quality": str(quality)}
-        return _encode("libwebp", _packed_rgb(frame, "bgra"), options)
+        return _encode("libwebp", _rgb(frame, "bgra"), options)
     name = pixel_format_name(frame.format, alpha=bool(frame.alpha))
     picture = wrap(frame.planes + frame.alpha, name)
     return _encode("libwebp", picture, {"quality": str(quality)})
 
 
-def _packed_rgb(frame: Frame, name: str) -> VideoFrame:
-    """Return a frame as packed RGB, bit-exact from planar RGB and by its own tags from YUV."""
-    picture = wrap(
-        frame.planes + frame.alpha, pixel_format_name(frame.format, alpha=bool(frame.alpha))
-    )
-    # JPEG and WebP mean BT.601 where nothing is tagged.
+def _rgb(frame: Frame, name: str) -> VideoFrame:
+    """Return a frame in an RGB format: bit-exact from planar RGB, by its own tags from YUV."""
     is_yuv = frame.format.layout not in ("gbr", "gray")
+    planes, form = frame.planes, frame.format
+    if is_yuv:
+        # Repeated chroma comes back unchanged when JPEG averages it again; swscale's own scaler
+        # drifts by up to a sample across odd sizes.
+        planes = (planes[0], *(_repeated(plane, frame.format) for plane in planes[1:]))
+        form = replace(form, layout="444")
+    picture = wrap(planes + frame.alpha, pixel_format_name(form, alpha=bool(frame.alpha)))
+    # JPEG and WebP mean BT.601 where nothing is tagged.
     matrix = frame.colour.space if frame.colour.space in _MATRICES else Colorspace.ITU601
     return VideoReformatter().reformat(
         picture,
@@ -183,12 +202,17 @@ def _packed_rgb(frame: Frame, name: str) -> VideoFrame:
         src_colorspace=matrix if is_yuv else None,
         src_color_range=(frame.colour.range or _LIMITED_RANGE) if is_yuv else FULL_RANGE,
         dst_color_range=FULL_RANGE,
-        # Repeated chroma comes back unchanged when JPEG averages it again.
-        interpolation=Interpolation.POINT
-        | Interpolation.ACCURATE_RND
-        | Interpolation.FULL_CHR_H_INP
-        | Interpolation.FULL_CHR_H_INT,
+        interpolation=Interpolation.POINT | Interpolation.ACCURATE_RND,
     )
+
+
+def _repeated(plane: Plane, form: PictureFormat) -> Plane:
+    """Return a chroma plane at the size of luma."""
+    shift_x, shift_y = CHROMA_SHIFT[form.layout]
+    rows = plane.repeat(1 << shift_y, axis=0)[: form.height]
+    larger: Any = rows.repeat(1 << shift_x, axis=1)[:, : form.width]
+    repeated: Plane = np.ascontiguousarray(larger)
+    return repeated
 
 
 def _grey(frame: Frame, *, deep: bool, order: str) -> VideoFrame:
@@ -198,18 +222,11 @@ def _grey(frame: Frame, *, deep: bool, order: str) -> VideoFrame:
     sample: Any = np.dtype(np.uint8 if not deep else f"{'>' if order == 'be' else '<'}u2")
     planes = frame.planes + frame.alpha
     picture = VideoFrame(width, height, name)
-    rows = _rows(picture).view(sample)
+    buffer: Any = picture.planes[0]
+    rows = np.frombuffer(buffer, sample).reshape(height, -1)
     for number, plane in enumerate(planes):
         rows[:, number : width * len(planes) : len(planes)] = plane
     return picture
-
-
-def _rows(picture: VideoFrame) -> Any:  # noqa: ANN401 (bytes of any packed format)
-    """Return the bytes (H, line size) of a packed picture; without padding for whole pixels."""
-    plane = picture.planes[0]
-    buffer: Any = plane
-    rows = np.frombuffer(buffer, np.uint8).reshape(picture.height, -1)
-    return rows[:, : picture.width * 3] if picture.format.name == "bgr24" else rows
 
 
 def _encode(encoder: str, picture: VideoFrame, options: dict[str, str]) -> bytes:

@@ -226,6 +226,18 @@ class TestCodec:
         shift = found[3].format.bits - 8
         assert np.abs((found[3].planes[0].astype(int) >> shift) - original).mean() < 4
 
+    @pytest.mark.parametrize("codec", CODECS)
+    @pytest.mark.parametrize("count", [1, 2, 3])
+    def test_very_short_videos_are_complete(self, tmp_path, codec, count):
+        name = "out.mov" if codec == "prores" else "out.mkv"
+        sink = write(FileSink(tmp_path / name, info(), codec=codec), count)
+        assert sink.verify().frames_found == count
+
+    def test_two_frames_of_hevc_are_complete_in_mp4(self, tmp_path):
+        for number in range(5):
+            sink = write(FileSink(tmp_path / f"{number}.mp4", info(), codec="hevc"), 2)
+            assert sink.verify().frames_found == 2
+
     def test_h264_in_webm_is_refused(self, tmp_path):
         with pytest.raises(SinkError, match=r"cannot be created with --codec h264.*webm"):
             FileSink(tmp_path / "out.webm", info())
@@ -324,11 +336,8 @@ class TestCodec:
     @pytest.mark.parametrize("codec", ["prores", "ffv1"])
     def test_alpha_is_written_where_the_codec_has_it(self, tmp_path, codec):
         source = info(pixel_format="yuv444p10le", alpha=True)
-        sink = (
-            FileSink(tmp_path / "out.mov", source, codec=codec)
-            if codec == "prores"
-            else (FileSink(tmp_path / "out.mkv", source, codec=codec))
-        )
+        name = "out.mov" if codec == "prores" else "out.mkv"
+        sink = FileSink(tmp_path / name, source, codec=codec)
         one = frame(0, name="yuva444p10le")
         planes = one.planes
         sink.write(
