@@ -287,6 +287,20 @@ def test_interrupt_ends_a_run_whose_source_stalls(caplog):
     join_pipeline_threads()
 
 
+def test_source_that_stalls_after_everybody_left_does_not_spoil_the_output(caplog):
+    def leaves_in_silence(frames):
+        yield next(frames)
+        source.silent.wait()
+
+    source, sink = StalledSource(make_clip(2)), ListSink()
+    run(source, [("leaver", leaves_in_silence)], sink, join_deadline_s=0)
+    assert sink.finished
+    assert source.closed == 0
+    assert caplog.text.count("thread demoire-source did not end in time") == 1
+    source.revived.set()
+    join_pipeline_threads()
+
+
 def test_source_that_comes_back_after_stop_was_set_ends_the_run_well():
     stop = Event()
     source, sink = StalledSource(make_clip(2)), ListSink()
