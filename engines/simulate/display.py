@@ -105,7 +105,8 @@ def pattern(panel: Panel, *, footprint: float) -> NDArray[np.float32]:
     width = max(1, round(footprint * SAMPLES))
     wrapped = cv2.copyMakeBorder(tile, width, width, width, width, cv2.BORDER_WRAP)
     averaged = cv2.blur(wrapped, (width, width))[width:-width, width:-width]
-    normalised: NDArray[np.float32] = (averaged / averaged.mean((0, 1))).astype(np.float32)
+    mean = averaged.mean((0, 1), np.float64)
+    normalised: NDArray[np.float32] = (averaged / mean).astype(np.float32)
     return normalised
 
 

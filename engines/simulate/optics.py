@@ -31,7 +31,7 @@ class Lens:
     """Geometry and blur of the lens; lengths in sensor pixels."""
 
     sigma: float = 0.5
-    """Gaussian point spread, .3...75."""
+    """Gaussian point spread, .3 to .75."""
     k1: float = 0.0
     """Radial distortion at the corner of the full picture, +-.08."""
     chromatic: tuple[float, float] = (0.0, 0.0)
@@ -93,16 +93,13 @@ def screen_points(
     ) * scale
 
 
-def expose(
-    light: NDArray[np.float32], lens: Lens, *, oversampling: int, shading: bool = True
-) -> NDArray[np.float32]:
+def expose(light: NDArray[np.float32], lens: Lens, *, oversampling: int) -> NDArray[np.float32]:
     """Blur, average over each sensor pixel, shade: (h s, w s, 3) to (h, w, 3) float32.
 
     Args:
         light: Light at the sample points.
         lens: Point spread, chromatic shift and vignette.
         oversampling: Points per sensor pixel and axis.
-        shading: Apply the vignette.
     """
     height, width = light.shape[0] // oversampling, light.shape[1] // oversampling
     sigma = lens.sigma * oversampling
@@ -123,7 +120,7 @@ def expose(
                 flags=cv2.INTER_CUBIC,
                 borderMode=cv2.BORDER_REFLECT_101,
             )
-    if shading and lens.vignette:
+    if lens.vignette:
         sensor *= vignette(lens, height=height, width=width)[..., None]
     return sensor
 
