@@ -25,9 +25,8 @@ from engines.models import model_path
 from engines.view import MULTIPLE_KEY
 
 try:
-    import openvino as ov
-
     from engines.backends.openvino_graph import build_graph
+    from engines.backends.openvino_quiet import ov
 except ImportError as error:
     raise EngineError(f"OpenVINO cannot be imported ({error}): pip install openvino") from error
 

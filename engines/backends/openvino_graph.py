@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import openvino as ov
-from openvino import opset13 as ops
 
+from engines.backends.openvino_quiet import ops, ov
 from engines.engine import EngineError, Layout, PictureFormat
 from engines.view import (
     BLUE_SCALE,

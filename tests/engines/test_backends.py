@@ -88,3 +88,14 @@ def test_a_device_that_torch_has_not_is_named(small_model, device):
         pytest.skip("this machine has CUDA")
     with pytest.raises(EngineError, match=f"torch: device '{device}'"):
         create_engine("torch", model=str(small_model), options={"device": device})
+
+
+def test_opening_openvino_sends_no_usage_statistics():
+    program = (
+        "import sys, threading\n"
+        "from engines.backends import create_engine\n"
+        "create_engine('openvino').close()\n"
+        "print(sys.modules['openvino_telemetry'], threading.active_count())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.split() == ["None", "1"], done.stderr

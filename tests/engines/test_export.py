@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 import onnx
-import openvino as ov
 import pytest
 import torch
 
+from engines.backends.openvino_quiet import ov
 from engines.engine import EngineError
 from engines.export import INPUTS, OUTPUTS, export_onnx
 from engines.models.network import Network, NetworkConfig

@@ -4,12 +4,12 @@ from itertools import product
 
 import numpy as np
 import onnx
-import openvino as ov
 import pytest
 import torch
 
 from engines.backends.openvino import OpenVinoEngine
 from engines.backends.openvino_graph import build_graph
+from engines.backends.openvino_quiet import ov
 from engines.engine import CHROMA_SHIFT, PictureFormat
 from engines.errors import EngineError
 from engines.models import model_path

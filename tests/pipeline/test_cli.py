@@ -4,7 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import openvino  # noqa: F401  (importing it starts a thread that stays; not within a test)
 import pytest
 from typer.testing import CliRunner
 
