@@ -149,7 +149,9 @@ def shrink(
     """Resize to the picture's size; a no-op when it has it already."""
     if coded.shape[:2] == (height, width):
         return coded
-    flags = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR, "nearest": cv2.INTER_NEAREST}
+    # Plain INTER_NEAREST moves the picture by half a pixel against the truth.
+    nearest = cv2.INTER_NEAREST_EXACT
+    flags = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR, "nearest": nearest}
     return cast(
         NDArray[np.float32], cv2.resize(coded, (width, height), interpolation=flags[method])
     )

@@ -20,6 +20,16 @@ class Compression:
     """JPEG quality, 1 (worst) to 100, or H.264's CRF, 0 (best) to 51."""
 
 
+def rescale(rgb: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+    """Return `rgb` (H, W, 3) shrunk by `factor` and enlarged again: a copy of a smaller copy."""
+    height, width = rgb.shape[:2]
+    smaller = (max(1, round(width / factor)), max(1, round(height / factor)))
+    small = cv2.resize(rgb, smaller, interpolation=cv2.INTER_AREA)
+    return cast(
+        NDArray[np.uint8], cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+    )
+
+
 def compress(rgb: NDArray[np.uint8], compression: Compression) -> NDArray[np.uint8]:
     """Return `rgb`, (H, W, 3) uint8 with even sides, after compression and decompression."""
     return (jpeg if compression.codec == "jpeg" else h264)(rgb, compression.quality)

@@ -34,6 +34,9 @@ class Conditions:
     lens: Lens = field(default_factory=Lens)
     sensor: Sensor = field(default_factory=Sensor)
     camera: Camera = field(default_factory=Camera)
+    rescale: float = 1.0
+    """Second generation: shrunk by this and enlarged again, taking the finest pattern away but
+    leaving the long fringes; the truth goes the same way. 1..3."""
     compression: Compression | None = None
     """None: as the camera's processor made it."""
 
@@ -61,15 +64,16 @@ def draw_conditions(rng: np.random.Generator) -> Conditions:
             exposure=rng.uniform(0.35, 1.15),
         ),
         camera=_draw_camera(rng),
+        rescale=rng.uniform(1.2, 3.0) if rng.random() < 0.3 else 1.0,
         compression=draw_compression(rng) if rng.random() < 0.9 else None,
     )
 
 
 def draw_compression(rng: np.random.Generator) -> Compression:
-    """Draw a photo's JPEG or a video's H.264; second-generation clips go down to CRF 36."""
+    """Draw a photo's JPEG or a video's H.264; second-generation clips go down to CRF 38."""
     if rng.random() < 0.5:
         return Compression("jpeg", int(rng.integers(55, 99)))
-    return Compression("h264", int(rng.integers(18, 37)))
+    return Compression("h264", int(rng.integers(18, 39)))
 
 
 def _draw_pose(rng: np.random.Generator) -> Pose:
@@ -77,8 +81,8 @@ def _draw_pose(rng: np.random.Generator) -> Pose:
     ratio = float(np.exp(rng.uniform(np.log(0.6), np.log(3.2))))
     if rng.random() < 0.7:
         resonance = rng.choice([2.0, 1.0, 0.667, 1.333, 4 / 3 * 2], p=[0.45, 0.2, 0.05, 0.15, 0.15])
-        # The closer, the longer the fringes: 2 % off makes them about 100 sensor pixels long.
-        ratio = float(resonance * np.exp(rng.normal(0, rng.choice([0.02, 0.07]))))
+        # The closer, the longer the fringes: 2 % off makes them about 100 pixels long.
+        ratio = float(resonance * np.exp(rng.normal(0, rng.choice([0.01, 0.03, 0.07]))))
     upright = rng.random() < 0.4
     return Pose(
         ratio=ratio,
@@ -117,5 +121,5 @@ def _draw_camera(rng: np.random.Generator) -> Camera:
         sharpen=rng.uniform(0, 1.2),
         sharpen_sigma=rng.uniform(0.6, 1.6),
         shrink=rng.uniform(1.2, 2.2) if shrinks else 1.0,
-        shrink_filter=("area", "linear", "nearest")[rng.choice(3, p=[0.5, 0.4, 0.1])],
+        shrink_filter=("area", "linear", "nearest")[rng.choice(3, p=[0.56, 0.4, 0.04])],
     )

@@ -22,12 +22,19 @@ class Filmed:
     truth: NDArray[np.uint8]
 
 
+# Of what a still camera sees: room for a hand that moves.
+_SPARE = 1.25
+_MARGIN = 16
+
+
 def content_size(conditions: Conditions, *, height: int, width: int) -> tuple[int, int]:
-    """Return (rows, columns) of screen pixels that a picture of this size can see."""
-    scale = conditions.camera.shrink / conditions.pose.ratio
-    # Tilt makes the far side see more; the rest is margin for roll and lens.
-    reach = 1.35 * max(height, width) * scale + 16
-    return ceil(min(reach, 1.35 * height * scale + 0.35 * width * scale + 16)), ceil(reach)
+    """Return (rows, columns) of screen pixels that a picture of this size can see.
+
+    That is everything in view, plus a quarter and 16 pixels for a camera that moves.
+    """
+    x, y = _points(conditions, height=height, width=width, oversampling=1)
+    reach_y, reach_x = float(np.abs(y).max()), float(np.abs(x).max())
+    return ceil(2 * _SPARE * reach_y) + _MARGIN, ceil(2 * _SPARE * reach_x) + _MARGIN
 
 
 def film(
@@ -48,14 +55,9 @@ def film(
         height: Rows of the picture.
         width: Columns of the picture.
     """
-    shrink = conditions.camera.shrink
-    rows, columns = 2 * ceil(height * shrink / 2), 2 * ceil(width * shrink / 2)
     # Below 1.5 sensor pixels per picture pixel nothing later hides an undersampled light field.
-    oversampling = 3 if shrink < 1.5 else 2
-    to_screen = optics.homography(conditions.pose, focal=conditions.focal)
-    x, y = optics.screen_points(
-        to_screen, conditions.lens, height=rows, width=columns, oversampling=oversampling
-    )
+    oversampling = 3 if conditions.camera.shrink < 1.5 else 2
+    x, y = _points(conditions, height=height, width=width, oversampling=oversampling)
     x += content.shape[1] / 2
     y += content.shape[0] / 2
     light = display.linear_light(content, conditions.panel.gamma)
@@ -64,9 +66,23 @@ def film(
     size = (height, width)
     picture = _picture(display.emit(light, x, y, mask), conditions, rng, oversampling, size)
     truth = _truth(display.emit(light, x, y, None), conditions, oversampling, size)
+    if conditions.rescale > 1:
+        picture, truth = (codec.rescale(p, conditions.rescale) for p in (picture, truth))
     if conditions.compression is not None:
         picture = codec.compress(picture, conditions.compression)
     return Filmed(picture, truth)
+
+
+def _points(
+    conditions: Conditions, *, height: int, width: int, oversampling: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return where each sample of the sensor looks, in screen pixels from the content's centre."""
+    shrink = conditions.camera.shrink
+    rows, columns = 2 * ceil(height * shrink / 2), 2 * ceil(width * shrink / 2)  # whole mosaics
+    to_screen = optics.homography(conditions.pose, focal=conditions.focal)
+    return optics.screen_points(
+        to_screen, conditions.lens, height=rows, width=columns, oversampling=oversampling
+    )
 
 
 def _signal(

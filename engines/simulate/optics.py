@@ -31,7 +31,7 @@ class Lens:
     """Geometry and blur of the lens; lengths in sensor pixels."""
 
     sigma: float = 0.5
-    """Gaussian point spread, .3 to .75."""
+    """Gaussian point spread, .3 to 1.2."""
     k1: float = 0.0
     """Radial distortion at the corner of the full picture, +-.08."""
     chromatic: tuple[float, float] = (0.0, 0.0)

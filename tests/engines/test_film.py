@@ -1,0 +1,222 @@
+"""The whole chain: fringes in the picture, none in its truth, everything else alike."""
+
+from dataclasses import replace
+from typing import get_args
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engines.evaluate.metrics import aligned_psnr, moire_energy, psnr
+from engines.simulate import optics
+from engines.simulate.camera import Camera, Shrink
+from engines.simulate.codec import Compression, compress
+from engines.simulate.conditions import Conditions, draw_conditions
+from engines.simulate.display import Panel
+from engines.simulate.film import content_size, film
+from engines.simulate.optics import Lens, Pose
+from engines.simulate.sensor import Sensor
+
+SIZE = 128
+QUIET = Sensor(shot=0.0, read=0.0)
+# Two sensor pixels a screen pixel: there, screen grid and colour filters beat slowest.
+FRINGED = Conditions(pose=Pose(ratio=2.06, roll_deg=1.2))
+FREE = Conditions(pose=Pose(ratio=1.3, roll_deg=1.2), sensor=QUIET)
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def shoot(conditions, content=None, *, size=SIZE, seed=0):
+    if content is None:
+        content = white(conditions, size)
+    return film(content, conditions, np.random.default_rng(seed), height=size, width=size)
+
+
+def white(conditions, size=SIZE):
+    return np.full((*content_size(conditions, height=size, width=size), 3), 255, np.uint8)
+
+
+def page(conditions, size=SIZE):
+    """Dark bars and a coloured field on light grey, at display resolution."""
+    content = white(conditions, size) - 30
+    content[::12], content[1::12] = 40, 40
+    content[: len(content) // 2, : content.shape[1] // 2, 0] //= 2
+    return content
+
+
+def waves(conditions, size=SIZE):
+    """Smooth grey hills, wider than any lens blurs."""
+    content = np.zeros_like(white(conditions, size))
+    rows, columns = np.indices(content.shape[:2])
+    content[:] = (150 + 80 * np.sin(rows / 60) * np.cos(columns / 50))[..., None]
+    return content
+
+
+def test_same_seed_films_the_same_bytes():
+    content = page(FRINGED)
+    first, again, other = (shoot(FRINGED, content, seed=seed) for seed in (1, 1, 2))
+    assert first.picture.tobytes() == again.picture.tobytes() != other.picture.tobytes()
+    assert first.truth.tobytes() == again.truth.tobytes() == other.truth.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["stripe", "bgr", "pentile", "diamond", "wrgb", "led"])
+def test_filmed_screen_has_fringes_and_its_truth_has_none(kind):
+    filmed = shoot(replace(FRINGED, panel=Panel(kind=kind)))
+    assert moire_energy(filmed.picture) > 4
+    assert moire_energy(filmed.truth) < 0.01
+
+
+def test_fringes_fade_away_from_resonance():
+    near, far = (
+        moire_energy(shoot(replace(FREE, pose=Pose(ratio=ratio))).picture) for ratio in (2.06, 1.3)
+    )
+    assert near > 2 * far
+
+
+def test_screen_without_sub_pixels_is_filmed_as_its_truth():
+    plain = replace(FRINGED, panel=Panel(leak=1.0), sensor=QUIET, camera=Camera(sharpen=0.0))
+    filmed = shoot(plain, waves(plain))
+    assert psnr(filmed.picture, filmed.truth) > 45
+
+
+def test_weak_fringes_leave_the_mean_colour():
+    filmed = shoot(FREE, waves(FREE))
+    np.testing.assert_allclose(filmed.picture.mean((0, 1)), filmed.truth.mean((0, 1)), atol=1.0)
+
+
+@pytest.mark.parametrize("shrink_filter", get_args(Shrink))
+def test_picture_lies_exactly_on_its_truth(shrink_filter):
+    camera = Camera(sharpen=0.0, shrink=1.6, shrink_filter=shrink_filter)
+    conditions = replace(FREE, camera=camera, panel=Panel(leak=1.0), pose=Pose(ratio=0.3))
+    filmed = shoot(conditions, waves(conditions))
+    inner = np.s_[4:-4, 4:-4]
+    steps = [
+        psnr(np.roll(filmed.picture, step, (0, 1))[inner], filmed.truth[inner])
+        for step in (-1, 0, 1)
+    ]
+    assert steps.index(max(steps)) == 1
+    assert abs(steps[0] - steps[2]) < 3  # half a pixel of shift would favour one side
+
+
+def test_camera_sees_the_middle_of_the_content():
+    content = np.zeros_like(white(FREE))
+    middle = tuple(side // 2 for side in content.shape[:2])
+    content[middle[0] - 5 : middle[0] + 5, middle[1] - 10 : middle[1] + 10] = 255
+    level = replace(FREE, pose=Pose(ratio=2.0))
+    filmed = film(content, level, np.random.default_rng(0), height=SIZE, width=SIZE).truth
+    rows, columns = np.nonzero(filmed[..., 1] > 128)
+    assert (rows.min() + rows.max() + 1) / 2 == pytest.approx(SIZE / 2, abs=1.1)
+    assert (columns.min() + columns.max() + 1) / 2 == pytest.approx(SIZE / 2, abs=1.1)
+    assert np.ptp(rows) + 1 == pytest.approx(20, abs=1)
+    assert np.ptp(columns) + 1 == pytest.approx(40, abs=1)
+
+
+def test_truth_shares_lens_exposure_and_colours():
+    dim = replace(FREE, lens=Lens(vignette=0.4, field=90), sensor=replace(QUIET, exposure=0.4))
+    bright, dark = shoot(FREE).truth, shoot(dim)
+    assert dark.truth.mean() < bright.mean() - 40
+    assert dark.truth[0, 0].mean() < dark.truth[64, 64].mean() - 10
+    assert np.abs(dark.truth.mean((0, 1)) - dark.picture.mean((0, 1))).max() < 1
+
+
+def test_overexposed_screen_is_white_in_both():
+    filmed = shoot(replace(FREE, sensor=replace(QUIET, exposure=1.15)))
+    assert filmed.truth.min() == 255
+    assert filmed.picture.mean() > 250
+
+
+@pytest.mark.parametrize(("height", "width"), [(33, 47), (1, 64), (90, 20)])
+@pytest.mark.parametrize("shrink", [1.0, 1.37])
+def test_pictures_of_any_size(height, width, shrink):
+    conditions = replace(FRINGED, camera=Camera(shrink=shrink))
+    content = np.full((80, 80, 3), 200, np.uint8)
+    filmed = film(content, conditions, np.random.default_rng(0), height=height, width=width)
+    for picture in (filmed.picture, filmed.truth):
+        assert picture.shape == (height, width, 3)
+        assert picture.dtype == np.uint8
+
+
+@pytest.mark.parametrize("compression", [Compression("jpeg", 60), Compression("h264", 30)])
+def test_compression_touches_the_picture_only(compression):
+    raw, packed = shoot(FRINGED), shoot(replace(FRINGED, compression=compression))
+    np.testing.assert_array_equal(packed.truth, raw.truth)
+    np.testing.assert_array_equal(packed.picture, compress(raw.picture, compression))
+
+
+@pytest.mark.parametrize(("codec", "qualities"), [("jpeg", (98, 80, 55)), ("h264", (12, 24, 36))])
+def test_compression_loses_more_at_lower_quality(codec, qualities):
+    picture = shoot(FRINGED, page(FRINGED)).picture
+    kept = [psnr(compress(picture, Compression(codec, q)), picture) for q in qualities]
+    assert kept == sorted(kept, reverse=True)
+    assert kept[-1] > 18
+
+
+@pytest.mark.parametrize("compression", [Compression("jpeg", 95), Compression("h264", 12)])
+def test_compression_keeps_flat_colour_and_halves_chroma(compression):
+    red = np.full((32, 32, 3), (200, 30, 40), np.uint8)
+    assert np.abs(compress(red, compression).astype(int) - red).max() < 5
+    stripes = np.zeros((32, 32, 3), np.uint8)
+    stripes[:, ::2, 0], stripes[:, 1::2, 2] = 200, 200
+    assert np.ptp(compress(stripes, compression)[16, 8:24, 0].astype(int)) < 120
+
+
+@given(seeds)
+@settings(max_examples=60, deadline=None)
+def test_drawn_conditions_stay_within_the_documented_ranges(seed):
+    drawn = draw_conditions(np.random.default_rng(seed))
+    panel, pose, lens = drawn.panel, drawn.pose, drawn.lens
+    sensor, camera = drawn.sensor, drawn.camera
+    assert 0.5 <= panel.fill <= 0.98
+    assert 2.0 <= panel.gamma <= 2.4
+    assert 0 <= panel.leak <= 0.1
+    assert 0.4 < pose.ratio < 4
+    assert max(abs(pose.tilt_x_deg), abs(pose.tilt_y_deg)) <= 25
+    assert abs(pose.roll_deg) <= 10
+    assert 0.3 <= lens.sigma <= 1.2
+    assert abs(lens.k1) <= 0.08
+    assert np.hypot(*lens.chromatic) < 0.7
+    assert 0 <= lens.vignette <= 0.4
+    assert 0 <= sensor.crosstalk <= 0.25
+    assert 1e-5 <= sensor.shot <= 6e-3
+    assert 0.7 < min(camera.white_balance) <= max(camera.white_balance) < 1.3
+    assert 0 <= camera.contrast <= 0.5
+    assert 0 <= camera.chroma_denoise <= 4
+    assert 0 <= camera.luma_denoise < 0.1
+    assert 1 <= camera.shrink <= 2.2
+    if drawn.compression is not None:
+        best, worst = {"jpeg": (100, 1), "h264": (0, 51)}[drawn.compression.codec]
+        assert min(best, worst) <= drawn.compression.quality <= max(best, worst)
+
+
+def test_drawn_conditions_repeat_themselves_by_seed():
+    first, again, other = (draw_conditions(np.random.default_rng(seed)) for seed in (5, 5, 6))
+    assert first == again != other
+
+
+@given(seeds, st.sampled_from([(384, 384), (270, 480), (64, 400)]))
+@settings(max_examples=60, deadline=None)
+def test_content_is_large_enough_for_everything_in_view(seed, size):
+    conditions = draw_conditions(np.random.default_rng(seed))
+    height, width = size
+    rows, columns = content_size(conditions, height=height, width=width)
+    shrink = conditions.camera.shrink
+    to_screen = optics.homography(conditions.pose, focal=conditions.focal)
+    x, y = optics.screen_points(
+        to_screen,
+        conditions.lens,
+        height=round(height * shrink),
+        width=round(width * shrink),
+        oversampling=1,
+    )
+    assert 2 * np.abs(x).max() < columns
+    assert 2 * np.abs(y).max() < rows
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_drawn_conditions_film_a_screen_that_can_be_recognised(seed):
+    rng = np.random.default_rng(seed)
+    conditions = draw_conditions(rng)
+    filmed = shoot(conditions, page(conditions))
+    assert 5 < filmed.truth.mean() < 254
+    assert aligned_psnr(filmed.picture, filmed.truth) > 12
