@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from engines.models import MODELS, load_network
 from engines.models.checkpoint import save_checkpoint
 from engines.models.network import Network, NetworkConfig
-from engines.train.losses import demoire_loss
+from engines.train.losses import demoire_loss, weights_by_strength
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +171,8 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
         planes, truth = split_planes(batch[:, 0]), split_planes(batch[:, 1])
-        loss = demoire_loss(clean(self.network, planes), truth)
+        losses = demoire_loss(clean(self.network, planes), truth)
+        loss = (losses * weights_by_strength(planes, truth)).mean()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
@@ -192,7 +193,7 @@ class Training:
             batch = torch.from_numpy(np.array(samples[start : start + 16])).to(self.device)
             planes, truth = split_planes(batch[:, 0]), split_planes(batch[:, 1])
             outputs = [o.clamp(0, 1) for o in clean(self.average, planes)]
-            loss += float(demoire_loss(outputs, truth)) * len(batch) / len(samples)
+            loss += float(demoire_loss(outputs, truth).sum()) / len(samples)
             pairs += _psnr_pairs(planes, outputs, truth)
             if start < 32:
                 rows += [_strip(planes, outputs, truth, i) for i in range(0, len(batch), 4)]

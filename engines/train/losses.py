@@ -13,14 +13,20 @@ CHROMA_SCALES = ((1, 1.0), (4, 1.0), (8, 0.5))
 """(pooling, weight): fringes live in the bands that pooling keeps, noise and JPEG in the rest."""
 
 
+TYPICAL_LOSS = 0.08
+"""Loss of a simulated input of middling strength: there `weights_by_strength` gives 1."""
+
+_EACH = (1, 2, 3)
+
+
 def charbonnier(difference: Tensor, epsilon: float = 1e-3) -> Tensor:
     """Return the mean of sqrt(d^2 + epsilon^2): L1 with a smooth bottom (Charbonnier 1994)."""
-    return torch.sqrt(difference * difference + epsilon * epsilon).mean()
+    return torch.sqrt(difference * difference + epsilon * epsilon).mean(_EACH)
 
 
 def edges(difference: Tensor) -> Tensor:
     """Return the mean absolute forward difference of (N, 1, H, W), both axes: keeps text sharp."""
-    return difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()
+    return difference.diff(dim=-1).abs().mean(_EACH) + difference.diff(dim=-2).abs().mean(_EACH)
 
 
 def plane_loss(difference: Tensor, scales: Sequence[tuple[int, float]]) -> Tensor:
@@ -29,11 +35,14 @@ def plane_loss(difference: Tensor, scales: Sequence[tuple[int, float]]) -> Tenso
         weight * charbonnier(functional.avg_pool2d(difference, pool) if pool > 1 else difference)
         for pool, weight in scales
     ]
-    return torch.stack(terms).sum()
+    return torch.stack(terms).sum(0)
 
 
 def demoire_loss(outputs: Sequence[Tensor], truths: Sequence[Tensor]) -> Tensor:
-    """Return the loss of Y, U and V planes in 0..1, chroma counted as heavily as luma."""
+    """Return each sample's loss, (N,), over Y, U and V planes in 0..1.
+
+    Chroma counts as heavily as luma: most of what disturbs is colour.
+    """
     y, u, v = (a - b for a, b in zip(outputs, truths, strict=True))
     return (
         plane_loss(y, LUMA_SCALES)
@@ -41,3 +50,13 @@ def demoire_loss(outputs: Sequence[Tensor], truths: Sequence[Tensor]) -> Tensor:
         + plane_loss(u, CHROMA_SCALES)
         + plane_loss(v, CHROMA_SCALES)
     )
+
+
+def weights_by_strength(inputs: Sequence[Tensor], truths: Sequence[Tensor]) -> Tensor:
+    """Return each sample's weight, (N,), in 0.5..3: the inverse root of its input's loss.
+
+    Errors of strong moiré are tens of times those of weak moiré; unweighted, a network learns next
+    to nothing from the faint, long fringes that real clips have most of.
+    """
+    strength = demoire_loss(inputs, truths)
+    return torch.sqrt(TYPICAL_LOSS / strength).clamp(0.5, 3.0)
