@@ -53,10 +53,13 @@ def demoire_loss(outputs: Sequence[Tensor], truths: Sequence[Tensor]) -> Tensor:
 
 
 def weights_by_strength(inputs: Sequence[Tensor], truths: Sequence[Tensor]) -> Tensor:
-    """Return each sample's weight, (N,), in 0.5..3: the inverse root of its input's loss.
+    """Return each sample's weight, (N,), in 0.5..2.5: the inverse root of its input's loss.
 
     Errors of strong moiré are tens of times those of weak moiré; unweighted, a network learns next
-    to nothing from the faint, long fringes that real clips have most of.
+    to nothing from the faint, long fringes that real clips have most of. Samples without moiré
+    count once: they are many, and weighed up they teach to leave everything alone.
     """
     strength = demoire_loss(inputs, truths)
-    return torch.sqrt(TYPICAL_LOSS / strength).clamp(0.5, 3.0)
+    nothing = demoire_loss(truths, truths)
+    weights = torch.sqrt(TYPICAL_LOSS / strength).clamp(0.5, 2.5)
+    return torch.where(strength > 1.1 * nothing, weights, torch.ones_like(weights))

@@ -171,7 +171,7 @@ def test_system_without_cpuinfo_lists_no_features(tmp_path):
 
 
 def test_export_without_its_libraries_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(export, "_NEEDED", ("torch", "no_such_library"))
+    monkeypatch.setattr(export, "_NEEDED", ("json", "no_such_library"))
     failed = run("export")
     assert failed.exit_code == EngineError.exit_code
     assert "export needs no_such_library; install with: pip install 'demoire[train]'" in (
