@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import get_args
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from engines.evaluate.metrics import aligned_psnr, moire_energy, psnr
 from engines.simulate import optics
 from engines.simulate.camera import Camera, Shrink
-from engines.simulate.codec import Compression, compress
+from engines.simulate.codec import Compression, compress, rescale
 from engines.simulate.conditions import Conditions, draw_conditions
 from engines.simulate.display import Panel
 from engines.simulate.film import content_size, film
@@ -137,6 +138,21 @@ def test_pictures_of_any_size(height, width, shrink):
         assert picture.dtype == np.uint8
 
 
+def test_second_generation_goes_for_picture_and_truth_alike():
+    first, second = shoot(FRINGED), shoot(replace(FRINGED, rescale=2.5))
+    np.testing.assert_array_equal(second.picture, rescale(first.picture, 2.5))
+    np.testing.assert_array_equal(second.truth, rescale(first.truth, 2.5))
+    assert moire_energy(second.picture) > 4  # long fringes stay
+
+
+@pytest.mark.parametrize("factor", [1.3, 2.0, 2.9])
+def test_copy_of_a_smaller_copy_is_softer_and_in_its_place(factor):
+    fine = np.random.default_rng(0).integers(0, 256, (64, 90, 3), dtype=np.uint8)
+    assert rescale(fine, factor).std() < 0.9 * fine.std()
+    coarse = cv2.GaussianBlur(fine, (0, 0), 6)
+    assert np.abs(rescale(coarse, factor).astype(int) - coarse)[4:-4, 4:-4].max() <= 2
+
+
 @pytest.mark.parametrize("compression", [Compression("jpeg", 60), Compression("h264", 30)])
 def test_compression_touches_the_picture_only(compression):
     raw, packed = shoot(FRINGED), shoot(replace(FRINGED, compression=compression))
@@ -184,6 +200,7 @@ def test_drawn_conditions_stay_within_the_documented_ranges(seed):
     assert 0 <= camera.chroma_denoise <= 4
     assert 0 <= camera.luma_denoise < 0.1
     assert 1 <= camera.shrink <= 2.2
+    assert 1 <= drawn.rescale <= 3
     if drawn.compression is not None:
         best, worst = {"jpeg": (100, 1), "h264": (0, 51)}[drawn.compression.codec]
         assert min(best, worst) <= drawn.compression.quality <= max(best, worst)
