@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -95,18 +96,26 @@ def write_shard(path: Path, seeds: range, photo_folders: list[Path]) -> Path:
 def write_shards(
     folder: Path, *, first: int, count: int, samples: int, photo_folders: list[Path], workers: int
 ) -> None:
-    """Write shards `first` to `first + count - 1`, skipping those that exist."""
+    """Write shards `first` to `first + count - 1`, skipping those that exist.
+
+    The first error of a worker is raised; the shards that have not begun by then are left out.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(workers) as pool:
-        for number in range(first, first + count):
-            path = folder / f"shard-{number:05d}.npy"
-            if not path.exists():
-                pool.submit(
-                    write_shard,
-                    path,
-                    range(number * samples, (number + 1) * samples),
-                    photo_folders,
-                ).add_done_callback(lambda done: done.result())
+    # A forked worker would inherit the locks of threads that it does not have.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        pending = [
+            pool.submit(
+                write_shard, path, range(number * samples, (number + 1) * samples), photo_folders
+            )
+            for number in range(first, first + count)
+            if not (path := folder / f"shard-{number:05d}.npy").exists()
+        ]
+        try:
+            for done in as_completed(pending):
+                done.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def main() -> None:
