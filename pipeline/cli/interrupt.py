@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# What a second signal does. Not what was there before: a shell starts background jobs with SIGINT
+# ignored, and a run that can be stopped but not aborted would be stuck.
+_DEFAULTS: dict[signal.Signals, Callable[[int, FrameType | None], Any] | signal.Handlers] = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+}
 _NOTICE = b"\ndemoire: stopping after the frames on their way; press Ctrl-C again to abort\n"
 
 
@@ -20,21 +26,19 @@ def stop_on_interrupt() -> Iterator[threading.Event]:
     Use it in the main thread only.
     """
     stop = threading.Event()
-    previous = {number: signal.getsignal(number) for number in _SIGNALS}
-
-    def restore() -> None:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    previous = {number: signal.getsignal(number) for number in _DEFAULTS}
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        restore()
+        for each, handler in _DEFAULTS.items():
+            signal.signal(each, handler)
         stop.set()
         # Not print(): a handler may run in the middle of another write to the same buffer.
         os.write(2, _NOTICE)
 
-    for number in _SIGNALS:
+    for number in _DEFAULTS:
         signal.signal(number, on_signal)
     try:
         yield stop
     finally:
-        restore()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
