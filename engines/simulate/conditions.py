@@ -64,14 +64,14 @@ def draw_conditions(rng: np.random.Generator) -> Conditions:
             exposure=rng.uniform(0.35, 1.15),
         ),
         camera=_draw_camera(rng),
-        rescale=rng.uniform(1.2, 3.0) if rng.random() < 0.3 else 1.0,
+        rescale=rng.uniform(1.2, 3.0) if rng.random() < 0.5 else 1.0,
         compression=draw_compression(rng) if rng.random() < 0.9 else None,
     )
 
 
 def draw_compression(rng: np.random.Generator) -> Compression:
     """Draw a photo's JPEG or a video's H.264; second-generation clips go down to CRF 38."""
-    if rng.random() < 0.5:
+    if rng.random() < 0.4:
         return Compression("jpeg", int(rng.integers(55, 99)))
     return Compression("h264", int(rng.integers(18, 39)))
 
@@ -79,7 +79,7 @@ def draw_compression(rng: np.random.Generator) -> Compression:
 def _draw_pose(rng: np.random.Generator) -> Pose:
     """Most ratios lie near those at which grid and filter mosaic beat slowest."""
     ratio = float(np.exp(rng.uniform(np.log(0.6), np.log(3.2))))
-    if rng.random() < 0.7:
+    if rng.random() < 0.8:
         resonance = rng.choice([2.0, 1.0, 0.667, 1.333, 4 / 3 * 2], p=[0.45, 0.2, 0.05, 0.15, 0.15])
         # The closer, the longer the fringes: 2 % off makes them about 100 pixels long.
         ratio = float(resonance * np.exp(rng.normal(0, rng.choice([0.01, 0.03, 0.07]))))
