@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from engines.models import MODELS, load_network
 from engines.models.checkpoint import save_checkpoint
@@ -48,6 +49,9 @@ class TrainConfig:
     """Peak learning rate of AdamW; warm-up over 200 steps, then a cosine to a hundredth."""
     average: float = 0.999
     """Decay of the exponential moving average of the weights."""
+    copied: float = 0.35
+    """Share of steps on smaller copies of both pictures: they lose the panel's own grid, which the
+    network would otherwise take as the only sign of moiré, and keep the long fringes."""
     clip: float = 1.0
     """Largest gradient norm."""
     validate_every: int = 500
@@ -102,12 +106,25 @@ def _augment(sample: NDArray[np.uint8], rng: random.Random, crop: int) -> NDArra
     return np.concatenate([cut(luma, x, y, crop), np.concatenate(parts, axis=2)], axis=1)
 
 
-def split_planes(batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def split_planes(batch: Tensor) -> tuple[Tensor, ...]:
     """(N, 3/2 H, W) uint8 to Y (N, 1, H, W), U and V (N, 1, H/2, W/2), float32 in 0..1."""
     size = batch.shape[-1]
     unit = batch[:, None].float() / 255
     chroma = unit[:, :, size:]
     return unit[:, :, :size], chroma[..., : size // 2], chroma[..., size // 2 :]
+
+
+def copy_smaller(planes: tuple[Tensor, ...], factor: float) -> tuple[Tensor, ...]:
+    """Shrink planes (N, 1, H, W) by `factor` and enlarge them again."""
+
+    def copy(plane: Tensor) -> Tensor:
+        height, width = plane.shape[-2:]
+        small = functional.interpolate(
+            plane, (round(height / factor), round(width / factor)), mode="area"
+        )
+        return functional.interpolate(small, (height, width), mode="bilinear", align_corners=False)
+
+    return tuple(copy(plane) for plane in planes)
 
 
 def clean(network: nn.Module, planes: tuple[Tensor, ...]) -> list[Tensor]:
@@ -134,6 +151,7 @@ class Training:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "last.pt").exists():
             self._resume()
+        self._random = random.Random(config.seed + self.step)
 
     def start_from(self, model: str) -> None:
         """Begin with the weights of another model instead of random ones."""
@@ -157,9 +175,8 @@ class Training:
                 return
 
     def _batches(self) -> Iterator[Tensor]:
-        rng = random.Random(self.config.seed + self.step)
         while True:
-            batch = self.shards.batch(rng, self.config.batch, self.config.crop)
+            batch = self.shards.batch(self._random, self.config.batch, self.config.crop)
             yield torch.from_numpy(batch).to(self.device)
 
     def _rate(self) -> float:
@@ -171,6 +188,9 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
         planes, truth = split_planes(batch[:, 0]), split_planes(batch[:, 1])
+        if self._random.random() < self.config.copied:
+            factor = self._random.uniform(1.5, 4)
+            planes, truth = (copy_smaller(p, factor) for p in (planes, truth))
         losses = demoire_loss(clean(self.network, planes), truth)
         loss = (losses * weights_by_strength(planes, truth)).mean()
         self.optimiser.zero_grad(set_to_none=True)
