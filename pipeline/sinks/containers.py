@@ -8,12 +8,12 @@ from math import lcm
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import av
 from av.error import FFmpegError
 from av.stream import Disposition
 
 from pipeline.errors import SinkError
 from pipeline.media import SourceInfo, as_fraction
+from pipeline.pyav import open_output
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -129,7 +129,7 @@ def _refusal(stream: Stream, container: str) -> str | None:
     """Return why a container cannot hold a stream, or None if it can."""
     if container == "webm" and stream.type == "attachment":
         return "WebM has no attachments"
-    scratch = av.open(io.BytesIO(), "w", format=container)
+    scratch = open_output(io.BytesIO(), container)
     try:
         copy_stream(scratch, stream)
         if stream.type == "attachment" and container != "matroska":

@@ -7,12 +7,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import av
 from av.stream import Disposition
 
 from pipeline.errors import SinkError
 from pipeline.frame import Frame
 from pipeline.media import SourceInfo
+from pipeline.pyav import open_output
 from pipeline.sinks import containers
 from pipeline.sinks.codecs import choose_encoding, encoder_options, find_codec, tag
 from pipeline.sinks.copying import Copier
@@ -21,6 +21,7 @@ from pipeline.sinks.target import Target
 from pipeline.sinks.verify import StreamLog, Verification, verify
 
 if TYPE_CHECKING:
+    import av
     from av.container import OutputContainer
     from av.stream import Stream
     from av.video.stream import VideoStream
@@ -138,15 +139,11 @@ class FileSink:
         Raises:
             SinkError: The file cannot be read.
         """
-        return verify(self.path, self._logs, self._video.index)
+        return verify(self.path, self._logs, self._position)
 
     def _open(self) -> OutputContainer:
-        return av.open(
-            str(self._target.part.absolute()),
-            "w",
-            format=self._format,
-            container_options=containers.container_options(self._format, self._info),
-        )
+        options = containers.container_options(self._format, self._info)
+        return open_output(self._target.part, self._format, options)
 
     def _add_streams(self, encoder: str, kept: tuple[Stream, ...], threads: int) -> None:
         """Declare all streams in the input's order, and everything else a header holds."""
@@ -161,7 +158,9 @@ class FileSink:
         self._container.metadata.update(containers.kept_tags(info.metadata))
         self._container.set_chapters(list(info.chapters))
         self._logs = [StreamLog() for _ in self._container.streams]
-        self._log = self._logs[self._video.index]
+        # Kept for `verify`: streams of a closed container do not tell.
+        self._position = self._video.index
+        self._log = self._logs[self._position]
         self._copier = Copier(self._container, copies, self._logs)
 
     def _add_video(self, encoder: str, threads: int) -> VideoStream:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-import av
 from av.error import FFmpegError
 
 from pipeline.errors import SinkError
 from pipeline.media import as_fraction
+from pipeline.pyav import open_input
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ def verify(path: Path, written: list[StreamLog], video: int) -> Verification:
 def _read(path: Path, count: int, video: int) -> list[StreamLog]:
     logs = [StreamLog() for _ in range(count)]
     try:
-        with av.open(str(path.absolute())) as container:
+        with open_input(path) as container:
             for packet in container.demux():
                 ticks = packet.pts if packet.pts is not None else packet.dts
                 unit = as_fraction(packet.time_base) or Fraction(1)

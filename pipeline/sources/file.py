@@ -10,12 +10,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import av
 from av.error import FFmpegError
 
 from pipeline.errors import SourceError
 from pipeline.frame import Frame
 from pipeline.media import SourceInfo
+from pipeline.pyav import open_input
 from pipeline.sources import probe
 from pipeline.sources.deinterlace import deinterlaced
 from pipeline.sources.picture import Unpacker
@@ -23,6 +23,7 @@ from pipeline.sources.reader import Reader
 from pipeline.sources.span import Clock, Span
 
 if TYPE_CHECKING:
+    import av
     from av.container import InputContainer
     from av.video.frame import VideoFrame
 
@@ -223,8 +224,7 @@ def open_container(path: Path) -> InputContainer:
     try:
         if path.stat().st_size == 0:
             raise SourceError(f"{path}: is empty (0 bytes); copy or record it again")
-        # Titles in old files are in any encoding; a strange one must not stop the run.
-        return av.open(str(path.absolute()), metadata_errors="surrogateescape")
+        return open_input(path)
     except FFmpegError as error:
         raise SourceError(f"{path}: {_reason(error)}") from error
     except OSError as error:

@@ -247,6 +247,20 @@ def test_tags_that_only_phones_write_are_kept_in_mp4(tmp_path):
     assert kept["title"] == "x"
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_titles_in_another_encoding_are_kept_byte_for_byte(tmp_path, suffix):
+    path = make(
+        tmp_path / f"in{suffix}", metadata={"title": "At ????"}, chapters=[(0, 0.1, "In ????")]
+    )
+    path.write_bytes(path.read_bytes().replace(b"????", "café".encode("latin-1")))
+    source, sink, _ = copy(path, tmp_path / f"out{suffix}")
+    assert sink.verify().frames_found == 8
+    found = FileSource(sink.path).info
+    for info in (source.info, found):
+        assert info.metadata["title"] == "At caf\udce9"
+        assert info.chapters[0]["metadata"]["title"] == "In caf\udce9"
+
+
 def test_subtitles_attachments_and_languages_are_kept_in_mkv(tmp_path):
     path = make(
         tmp_path / "in.mkv",
