@@ -39,15 +39,6 @@ def fringed(amplitude):
     return pair
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Networks this small gain nothing from threads that wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def shards(tmp_path):
     """Three shards with strong, weak and no moiré in each."""
