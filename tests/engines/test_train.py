@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from engines.models import MODELS, load_network
-from engines.train.loop import Shards, TrainConfig, Training, clean, split_planes
+from engines.train.loop import Shards, TrainConfig, Training, clean, copy_smaller, split_planes
 
 SIDE = 128
 TINY = {"analysis": 20, "widths": (8,), "depths": (1,)}
@@ -129,6 +129,24 @@ def test_planes_are_split_in_order():
 def _three_levels():
     half = SIDE // 2
     return np.full((SIDE, SIDE), 10), np.full((half, half), 20), np.full((half, half), 30)
+
+
+@pytest.mark.parametrize("factor", [1.5, 2.7, 4.0])
+def test_smaller_copies_lose_the_finest_pattern_only(factor):
+    grid = torch.zeros(1, 1, 64, 96)
+    grid[..., ::2] = 1
+    hills = torch.sin(torch.arange(96) / 12).expand(1, 1, 64, 96)
+    flat_grid, same_hills = copy_smaller((grid, hills), factor)
+    assert flat_grid.shape == grid.shape
+    assert flat_grid.std() < 0.5 * grid.std()
+    torch.testing.assert_close(same_hills[..., 8:-8], hills[..., 8:-8], atol=0.1, rtol=0)
+
+
+@pytest.mark.parametrize("copied", [0.0, 1.0])
+def test_steps_on_copies_run_like_others(start, copied):
+    training = start(steps=2, copied=copied)
+    training.run(minutes=5)
+    assert np.isfinite(training.best)
 
 
 def test_run_writes_everything_that_it_promises(start, tmp_path):
