@@ -32,6 +32,11 @@ class NetworkConfig:
     depths: tuple[int, ...] = (1, 2, 3)
     """Residual blocks at each stride, on the way down; the way up has one each."""
 
+    def __post_init__(self) -> None:
+        if not 5 <= self.analysis <= 80:
+            # A fifth each is U's and V's, at most 16 functions of a 4x4 block.
+            raise ValueError(f"analysis must be 5..80 coefficients, got {self.analysis}")
+
     @property
     def multiple(self) -> int:
         """Height and width must be multiples of this."""

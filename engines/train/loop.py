@@ -234,9 +234,9 @@ class Training:
             "rate": round(self._rate(), 6),
             "train_loss": round(train_loss, 5),
             "validation_loss": round(loss, 5),
-            "gain_strong_db": round(float((after - before)[strong].mean()), 3),
-            "gain_weak_db": round(float((after - before)[weak].mean()), 3),
-            "identity_db": round(float(np.median(after[before >= 60])), 2),
+            "gain_strong_db": _mean((after - before)[strong]),
+            "gain_weak_db": _mean((after - before)[weak]),
+            "identity_db": _mean(after[before >= 60]),
         }
         path = self.folder / "log.csv"
         new = not path.exists()
@@ -266,6 +266,11 @@ class Training:
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.best, self.seconds = state["progress"]
         log.info("resumed at step %d", self.step)
+
+
+def _mean(decibels: NDArray[np.float64]) -> float | None:
+    """Return the mean, rounded for the log; None where the held-out samples have no such kind."""
+    return round(float(decibels.mean()), 3) if decibels.size else None
 
 
 def _psnr_pairs(
@@ -309,6 +314,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=TrainConfig.steps)
     parser.add_argument("--batch", type=int, default=TrainConfig.batch)
     parser.add_argument("--crop", type=int, default=TrainConfig.crop)
+    parser.add_argument("--rate", type=float, default=TrainConfig.rate)
     parser.add_argument("--model", choices=list(MODELS), default="nano")
     parser.add_argument("--start-from", help="a shipped model's name or a safetensors file")
     parser.add_argument("--threads", type=int, default=0, help="torch threads; 0: its own choice")
@@ -317,7 +323,11 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     config = TrainConfig(
-        model=options.model, steps=options.steps, batch=options.batch, crop=options.crop
+        model=options.model,
+        steps=options.steps,
+        batch=options.batch,
+        crop=options.crop,
+        rate=options.rate,
     )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     training = Training(options.run, Shards(options.shards), config, device)

@@ -1,43 +1,51 @@
-"""A small network with a residual worth testing, as a module and as the files back ends read."""
+"""The model that back ends are tested with; without torch, what the base install has to offer."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import torch
 
-from engines.export import export_onnx
-from engines.models.checkpoint import load_checkpoint, save_checkpoint
-from engines.models.network import Network, NetworkConfig
+from engines.models import model_path
 
-# Pictures this small gain nothing from threads, and on busy cores threads spin for each other:
-# measured, training tests take 53 s with two threads and 3 s with one.
-torch.set_num_threads(1)
+_TRAIN = ("torch", "safetensors", "onnx", "onnxscript")
+_MISSING = [name for name in _TRAIN if find_spec(name) is None]
 
-SMALL = NetworkConfig(analysis=16, widths=(8, 12, 16), depths=(0, 1, 1))
+if "torch" not in _MISSING:
+    import torch
+
+    # Pictures this small gain nothing from threads, and on busy cores threads spin for each other:
+    # measured, training tests take 53 s with two threads and 3 s with one.
+    torch.set_num_threads(1)
 
 
-def random_network(seed: int = 0) -> Network:
-    """Random weights that change every plane of a picture by some ten levels of 255."""
-    torch.manual_seed(seed)
-    network = Network(SMALL)
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if name.startswith(("gate", "bias", "decode", "encode")):
-                parameter.normal_(std=0.1)
-    return network.eval()
+@pytest.fixture
+def train_extra():
+    """For tests that need torch or onnx; they are skipped where the extra is not installed."""
+    _skip_without_train_extra()
 
 
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`small.onnx`, with `small.safetensors` beside it."""
-    checkpoint = tmp_path_factory.mktemp("model") / "small.safetensors"
-    save_checkpoint(random_network(), checkpoint)
-    path = checkpoint.with_suffix(".onnx")
-    export_onnx(load_checkpoint(checkpoint), path)
-    return path
+    """A random network's `small.onnx`; without the extra `train`, the shipped `nano.onnx`.
+
+    Either has its `.safetensors` beside it. Only `network` tells which residual to expect.
+    """
+    if _MISSING:
+        return model_path("nano")
+    from small_network import write_small_model
+
+    return write_small_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="session")
-def network(small_model: Path) -> Network:
-    """The network behind `small_model`."""
+def network(small_model: Path):
+    """The network behind `small_model`, as a torch module."""
+    _skip_without_train_extra()
+    from engines.models.checkpoint import load_checkpoint
+
     return load_checkpoint(small_model.with_suffix(".safetensors"))
+
+
+def _skip_without_train_extra() -> None:
+    if _MISSING:
+        pytest.skip(f"needs {', '.join(_MISSING)}: pip install 'demoire[train]'")

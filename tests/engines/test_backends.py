@@ -22,6 +22,7 @@ def test_auto_takes_the_first_that_works_and_says_so(small_model, caplog):
     engine.close()
 
 
+@pytest.mark.usefixtures("train_extra")
 def test_auto_goes_on_to_the_next_and_says_why(small_model, caplog, monkeypatch):
     monkeypatch.setitem(BACKENDS, "openvino", "engines.backends.torch:TorchEngine")
     monkeypatch.setitem(BACKENDS, "torch", "engines.backends.openvino:OpenVinoEngine")
@@ -48,6 +49,7 @@ def test_an_unknown_name_lists_the_known(small_model):
         create_engine("cuda", model=str(small_model))
 
 
+@pytest.mark.usefixtures("train_extra")
 def test_probing_tells_of_every_back_end(small_model):
     found = dict(probe_backends(model=str(small_model)))
     assert list(found) == list(BACKENDS)
@@ -82,8 +84,7 @@ def test_openvino_needs_no_torch(small_model):
 
 @pytest.mark.parametrize("device", ["cuda", "teapot"])
 def test_a_device_that_torch_has_not_is_named(small_model, device):
-    import torch
-
+    torch = pytest.importorskip("torch", reason="needs the extra `torch`")
     if torch.cuda.is_available() and device == "cuda":
         pytest.skip("this machine has CUDA")
     with pytest.raises(EngineError, match=f"torch: device '{device}'"):

@@ -1,26 +1,32 @@
 """What every back end must do; a new line in `BACKENDS` is covered unasked.
 
-Parity is held against `IntegerPlanes` over planes that NumPy padded. Tolerances, in codes:
+Parity is held against `IntegerPlanes` over planes that NumPy padded, where torch is installed; the
+rest of the promises need no torch. Tolerances, in codes:
 
 - `f32`: at most 1, and only where the exact value lies within rounding error of a half: on less
   than one sample in a thousand up to 10 bits, one in twenty at 16.
 - anything narrower: the residual carries 8 significant bits, so the error follows its size: at
-  most 4 % of the largest change, and on average 0.8 % of the mean change, beside the rounding.
+  most 4 % of the largest change, and on average 1.2 % of the mean change, beside the rounding.
 """
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 
 from engines.backends import create_engine
 from engines.engine import BACKENDS, CHROMA_SHIFT, Engine, PictureFormat, Planes
 from engines.errors import EngineError
-from engines.models.network import Network
-from engines.models.planes import IntegerPlanes
+
+if TYPE_CHECKING:
+    import torch
+
+    from engines.models.network import Network
 
 SIZES = [(1, 1), (1, 2), (3, 1), (7, 5), (31, 33), (64, 64), (65, 130), (270, 481)]
 FORMATS = [
@@ -28,16 +34,22 @@ FORMATS = [
 ]
 
 
+def opened(name: str, model: Path, **options: object) -> Engine:
+    if name == "torch":
+        pytest.importorskip("torch", reason="needs the extra `torch`")
+    return create_engine(name, model=str(model), options=options)
+
+
 @pytest.fixture(params=BACKENDS, scope="module")
 def engine(request: pytest.FixtureRequest, small_model: Path) -> Iterator[Engine]:
-    engine = create_engine(request.param, model=str(small_model))
+    engine = opened(request.param, small_model)
     yield engine
     engine.close()
 
 
 @pytest.fixture(params=BACKENDS, scope="module")
 def engine_of_threes(request: pytest.FixtureRequest, small_model: Path) -> Iterator[Engine]:
-    engine = create_engine(request.param, model=str(small_model), options={"batch": 3})
+    engine = opened(request.param, small_model, batch=3)
     yield engine
     engine.close()
 
@@ -60,6 +72,8 @@ def picture(
 
 def padded(planes: Planes, layout: str, multiple: int) -> tuple[torch.Tensor, ...]:
     """(1, 1, H, W) tensors of the network's multiple, mirrored with the edge repeated."""
+    import torch
+
     height, width = (-(-size // multiple) * multiple for size in planes[0].shape)
     tensors = []
     for index, plane in enumerate(planes):
@@ -74,6 +88,10 @@ def reference(
     network: Network, picture_format: PictureFormat, planes: Planes, strength: float = 1.0
 ) -> Planes:
     """What `IntegerPlanes` makes of a picture, cropped."""
+    import torch
+
+    from engines.models.planes import IntegerPlanes
+
     module = IntegerPlanes(network, picture_format.layout, picture_format.bits)
     inputs = padded(planes, picture_format.layout, network.config.multiple)
     with torch.inference_mode():
@@ -124,7 +142,7 @@ def assert_close(engine: Engine, planes: Planes, found: Planes, wanted: Planes) 
         else:
             assert difference.max() <= 1 + 0.04 * change.max()
             if difference.size > 100:  # Fewer have no average to speak of.
-                assert difference.mean() <= 0.25 + 0.008 * change.mean()
+                assert difference.mean() <= 0.25 + 0.012 * change.mean()
 
 
 def test_the_network_under_test_changes_every_plane(network):

@@ -3,8 +3,12 @@
 import re
 
 import numpy as np
-import onnx
 import pytest
+
+pytest.importorskip("onnx", reason="needs the extra `train`")
+pytest.importorskip("torch", reason="needs the extra `train`")
+
+import onnx
 import torch
 
 from engines.backends.openvino_quiet import ov
@@ -14,7 +18,7 @@ from engines.models.network import Network, NetworkConfig
 from engines.models.planes import IntegerPlanes
 from engines.view import MULTIPLE_KEY, RESIDUALS, VIEW
 
-TINY = NetworkConfig(analysis=4, widths=(4, 4), depths=(0, 0))
+TINY = NetworkConfig(analysis=8, widths=(4, 4), depths=(0, 0))
 
 
 class TwoFaced(Network):

@@ -1,6 +1,9 @@
 """What training minimises."""
 
 import pytest
+
+pytest.importorskip("torch", reason="needs the extra `train`")
+
 import torch
 
 from engines.train.losses import (

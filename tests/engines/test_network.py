@@ -1,6 +1,9 @@
 """The network: its shapes, its start as a cosine transform, its size, and its file."""
 
 import pytest
+
+pytest.importorskip("torch", reason="needs the extra `train`")
+
 import torch
 from safetensors.torch import save_file
 

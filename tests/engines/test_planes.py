@@ -3,6 +3,9 @@
 from itertools import product
 
 import pytest
+
+pytest.importorskip("torch", reason="needs the extra `train`")
+
 import torch
 from torch import nn
 
