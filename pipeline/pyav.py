@@ -1,4 +1,4 @@
-"""Opening containers with PyAV 18 or 19; nothing else here knows that there are two."""
+"""Opening containers with PyAV 18 or 19, whose `av.open` differ; no other module asks which."""
 
 from __future__ import annotations
 

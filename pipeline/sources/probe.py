@@ -127,7 +127,9 @@ def cut_chapters(
         if last - start <= first:
             continue
         begins, ends = round(first / unit), round((last - start) / unit)
-        kept.append({**chapter, "start": begins, "end": ends, "time_base": unit})
+        # The stubs of PyAV 19 want its own rational here; all setters take a Fraction.
+        cut: Any = {**chapter, "start": begins, "end": ends, "time_base": unit}
+        kept.append(cut)
     return tuple(kept)
 
 
