@@ -70,10 +70,10 @@ def draw_conditions(rng: np.random.Generator) -> Conditions:
 
 
 def draw_compression(rng: np.random.Generator) -> Compression:
-    """Draw a photo's JPEG or a video's H.264; second-generation clips go down to CRF 38."""
+    """Draw a photo's JPEG or a video's H.264; second-generation clips go down to CRF 33."""
     if rng.random() < 0.4:
         return Compression("jpeg", int(rng.integers(55, 99)))
-    return Compression("h264", int(rng.integers(18, 39)))
+    return Compression("h264", int(rng.integers(18, 34)))
 
 
 def _draw_pose(rng: np.random.Generator) -> Pose:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import argparse
 import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.simulate import codec
+from engines.simulate.beat import add_beat, draw_beat, draw_slow_pose
 from engines.simulate.conditions import draw_compression, draw_conditions
 from engines.simulate.content import PhotoLibrary, TextRenderer, draw_content
 from engines.simulate.film import content_size, film
@@ -25,6 +28,9 @@ SIZE = 384
 """Side of a sample: long fringes need room."""
 IDENTITY_SHARE = 0.25
 """Share of samples without moiré, whose truth is the picture itself: do no harm."""
+
+BEAT_SHARE = 0.25
+"""Share of samples with fringes and no grid: see `engines.simulate.beat`."""
 
 # Luma weights (red, blue) of BT.601 and BT.709; both occur, tagged and untagged.
 _LUMA_WEIGHTS = ((0.299, 0.114), (0.2126, 0.0722))
@@ -62,7 +68,7 @@ def simulate_sample(
     kind = rng.random()
     if kind < IDENTITY_SHARE / 2:  # a screen recording or a picture that never was filmed
         picture = truth = draw_content(rng, SIZE, SIZE, photos=photos, text=text)
-    else:
+    elif kind < 1 - BEAT_SHARE:
         conditions = draw_conditions(rng)
         rows, columns = content_size(conditions, height=SIZE, width=SIZE)
         content = draw_content(rng, rows, columns, photos=photos, text=text)
@@ -71,6 +77,8 @@ def simulate_sample(
         if kind < IDENTITY_SHARE:  # a camera's picture without a pattern, grain included
             grain = rng.normal(0, rng.uniform(0, 5), truth.shape)
             picture = truth = np.clip(truth + grain, 0, 255).astype(np.uint8)
+    else:
+        picture, truth = _beat_alone(rng, photos, text)
     if picture is truth and rng.random() < 0.7:
         picture = truth = codec.compress(picture, draw_compression(rng))
     weights = _LUMA_WEIGHTS[rng.integers(2)]
@@ -78,6 +86,23 @@ def simulate_sample(
     return np.stack(
         [to_planes(p, weights=weights, full_range=full_range) for p in (picture, truth)]
     )
+
+
+def _beat_alone(
+    rng: np.random.Generator, photos: PhotoLibrary | None, text: TextRenderer | None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return a picture with fringes but without the panel's grid, and its truth."""
+    content = draw_content(rng, SIZE, SIZE, photos=photos, text=text)
+    soft = cv2.GaussianBlur(content, (0, 0), rng.uniform(0.4, 1.6))
+    black, white = rng.uniform(0, 50), rng.uniform(140, 255)
+    levels = black + (white - black) / 255 * np.arange(256) * rng.uniform(0.9, 1, (3, 1))
+    truth = cast(NDArray[np.uint8], cv2.LUT(soft, levels.T[None].astype(np.uint8)))
+    conditions = replace(draw_conditions(rng), pose=draw_slow_pose(rng))
+    picture = add_beat(truth, conditions, draw_beat(rng))
+    if rng.random() < 0.7:
+        factor = rng.uniform(1.2, 3)
+        picture, truth = codec.rescale(picture, factor), codec.rescale(truth, factor)
+    return codec.compress(picture, draw_compression(rng)), truth
 
 
 def write_shard(path: Path, seeds: range, photo_folders: list[Path]) -> Path:

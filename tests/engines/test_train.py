@@ -6,6 +6,9 @@ import random
 import cv2
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="needs the extra `train`")
+
 import torch
 
 from engines.models import MODELS, load_network

@@ -1,0 +1,98 @@
+"""Fringes alone: what is left of moiré when nothing of the panel's own grid survives.
+
+A far or soft copy of a clip (shrunk, denoised, compressed again) shows the beat between the
+screen's grid and the sensor's, and no trace of either. That beat needs no oversampled light: its
+phase is the difference of two coordinates, so a sample costs a fraction of `film`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.simulate import optics
+from engines.simulate.conditions import Conditions
+from engines.simulate.optics import Pose
+
+_GAMMA = 2.2
+# Periods below this, in pixels, are what the lens and the codec take away first.
+_SHORTEST_PX = 9.0
+
+
+@dataclass(frozen=True)
+class Beat:
+    """Strength of the fringes, as a share of the light; one entry each for R, G and B."""
+
+    across: tuple[float, float, float]
+    """Of the beat along screen rows, where red, green and blue stripes stand side by side."""
+    down: tuple[float, float, float]
+    """Of the beat along screen columns, where all three have the same phase."""
+    offsets: tuple[float, float, float] = (0.0, 1 / 3, 2 / 3)
+    """Place of the sub-pixels within a screen pixel: their fringes are shifted by as much."""
+
+
+def draw_beat(rng: np.random.Generator) -> Beat:
+    """Draw fringes from barely visible to strong."""
+    strength = 10 ** rng.uniform(-1.7, -0.4)
+    # Green is sampled twice as densely as red and blue and beats less.
+    shares = rng.uniform(0.4, 1, 3) * np.array([1, rng.uniform(0.2, 1), 1])
+    down = strength * rng.uniform(0, 1) * rng.uniform(0.4, 1, 3) * (rng.random() < 0.5)
+    order = np.array([0.0, 1 / 3, 2 / 3]) * rng.choice([-1, 1])
+    offsets = order + rng.normal(0, 0.04, 3)
+    return Beat(_triple(strength * shares), _triple(down), _triple(offsets))
+
+
+def draw_slow_pose(rng: np.random.Generator) -> Pose:
+    """Draw a pose so near a resonance that fringes are tens to hundreds of pixels long."""
+    resonance = rng.choice([2.0, 1.0, 2 / 3])
+    return Pose(
+        ratio=float(resonance * np.exp(rng.normal(0, rng.choice([0.01, 0.04])))),
+        roll_deg=rng.normal(0, 2),
+        tilt_x_deg=rng.normal(0, 5),
+        tilt_y_deg=rng.normal(0, 5),
+    )
+
+
+def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    red, green, blue = values.tolist()
+    return red, green, blue
+
+
+def add_beat(truth: NDArray[np.uint8], conditions: Conditions, beat: Beat) -> NDArray[np.uint8]:
+    """Return `truth` with fringes.
+
+    Args:
+        truth: (H, W, 3) uint8 RGB, gamma-coded.
+        conditions: Their pose and lens decide where fringes are long and how they bend.
+        beat: Their strength.
+    """
+    height, width = truth.shape[:2]
+    to_screen = optics.homography(conditions.pose, focal=conditions.focal)
+    column, row = optics.screen_points(
+        to_screen, conditions.lens, height=height, width=width, oversampling=1
+    )
+    # Red and blue filters repeat every second pixel: the sensor's own frequencies are halves.
+    harmonic = max(1, round(2 / conditions.pose.ratio)) / 2
+    x = (np.arange(width, dtype=np.float32) + 0.5 - width / 2)[None]
+    y = (np.arange(height, dtype=np.float32) + 0.5 - height / 2)[:, None]
+    gain = np.ones(truth.shape, np.float32)
+    for cycles, strengths, offsets in (
+        (column - np.float32(harmonic) * x, beat.across, beat.offsets),
+        (row - np.float32(harmonic) * y, beat.down, (0.0, 0.0, 0.0)),
+    ):
+        visible = _visibility(cycles)
+        for channel in range(3):
+            phase = np.float32(2 * np.pi) * (cycles + np.float32(offsets[channel]))
+            gain[..., channel] += np.float32(strengths[channel]) * visible * np.cos(phase)
+    coded = truth * np.maximum(gain, 0) ** np.float32(1 / _GAMMA)
+    return np.clip(coded + 0.5, 0, 255).astype(np.uint8)
+
+
+def _visibility(cycles: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the contrast, 0..1, that a Gaussian blur leaves to the local frequency."""
+    slope_y, slope_x = np.gradient(cycles)
+    squared = (slope_x**2 + slope_y**2) * np.float32(_SHORTEST_PX**2)
+    visible: NDArray[np.float32] = np.exp(-squared).astype(np.float32)
+    return visible
