@@ -35,7 +35,7 @@ class Beat:
 
 def draw_beat(rng: np.random.Generator) -> Beat:
     """Draw fringes from barely visible to strong."""
-    strength = 10 ** rng.uniform(-1.7, -0.4)
+    strength = 10 ** rng.uniform(-1.2, -0.3)
     # Green is sampled twice as densely as red and blue and beats less.
     shares = rng.uniform(0.4, 1, 3) * np.array([1, rng.uniform(0.2, 1), 1])
     down = strength * rng.uniform(0, 1) * rng.uniform(0.4, 1, 3) * (rng.random() < 0.5)
@@ -48,10 +48,10 @@ def draw_slow_pose(rng: np.random.Generator) -> Pose:
     """Draw a pose so near a resonance that fringes are tens to hundreds of pixels long."""
     resonance = rng.choice([2.0, 1.0, 2 / 3])
     return Pose(
-        ratio=float(resonance * np.exp(rng.normal(0, rng.choice([0.01, 0.04])))),
-        roll_deg=rng.normal(0, 2),
-        tilt_x_deg=rng.normal(0, 5),
-        tilt_y_deg=rng.normal(0, 5),
+        ratio=float(resonance * np.exp(rng.normal(0, rng.choice([0.004, 0.015])))),
+        roll_deg=rng.normal(0, 1),
+        tilt_x_deg=rng.normal(0, 4),
+        tilt_y_deg=rng.normal(0, 4),
     )
 
 
