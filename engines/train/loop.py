@@ -52,6 +52,9 @@ class TrainConfig:
     copied: float = 0.35
     """Share of steps on smaller copies of both pictures: they lose the panel's own grid, which the
     network would otherwise take as the only sign of moiré, and keep the long fringes."""
+    recoloured: float = 0.4
+    """Share of steps with both pictures darkened and in other colours: few simulated screens show
+    what a concert does."""
     clip: float = 1.0
     """Largest gradient norm."""
     validate_every: int = 500
@@ -127,6 +130,20 @@ def copy_smaller(planes: tuple[Tensor, ...], factor: float) -> tuple[Tensor, ...
     return tuple(copy(plane) for plane in planes)
 
 
+def recolour(
+    planes: tuple[Tensor, ...], truth: tuple[Tensor, ...], rng: random.Random
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Dim both pictures, strengthen or weaken their chroma and turn their hue, alike."""
+    dim, gain, angle = rng.uniform(0.3, 1), rng.uniform(0.7, 2), rng.uniform(-math.pi, math.pi)
+    a, b = dim * gain * math.cos(angle), dim * gain * math.sin(angle)
+
+    def change(picture: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        y, u, v = picture[0], picture[1] - 0.5, picture[2] - 0.5
+        return y * dim, (a * u - b * v + 0.5).clamp(0, 1), (b * u + a * v + 0.5).clamp(0, 1)
+
+    return change(planes), change(truth)
+
+
 def clean(network: nn.Module, planes: tuple[Tensor, ...]) -> list[Tensor]:
     """Return planes minus their predicted residuals, unclamped."""
     device = planes[0].device.type
@@ -191,6 +208,8 @@ class Training:
         if self._random.random() < self.config.copied:
             factor = self._random.uniform(1.5, 4)
             planes, truth = (copy_smaller(p, factor) for p in (planes, truth))
+        if self._random.random() < self.config.recoloured:
+            planes, truth = recolour(planes, truth, self._random)
         losses = demoire_loss(clean(self.network, planes), truth)
         loss = (losses * weights_by_strength(planes, truth)).mean()
         self.optimiser.zero_grad(set_to_none=True)

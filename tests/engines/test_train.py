@@ -12,7 +12,15 @@ pytest.importorskip("torch", reason="needs the extra `train`")
 import torch
 
 from engines.models import MODELS, load_network
-from engines.train.loop import Shards, TrainConfig, Training, clean, copy_smaller, split_planes
+from engines.train.loop import (
+    Shards,
+    TrainConfig,
+    Training,
+    clean,
+    copy_smaller,
+    recolour,
+    split_planes,
+)
 
 SIDE = 128
 TINY = {"analysis": 20, "widths": (8,), "depths": (1,)}
@@ -197,7 +205,7 @@ def test_run_can_start_from_the_weights_of_another(start, tmp_path):
 
 
 def test_steps_take_fringes_away(start, shards):
-    training = start(steps=60, validate_every=100, rate=2e-2)
+    training = start(steps=60, validate_every=100, rate=2e-2, copied=0, recoloured=0)
 
     @torch.no_grad()
     def error():
@@ -208,3 +216,18 @@ def test_steps_take_fringes_away(start, shards):
     before = error()
     training.run(minutes=5)
     assert error() < 0.5 * before
+
+
+def test_recolouring_changes_picture_and_truth_alike():
+    planes = split_planes(torch.randint(0, 256, (2, 96, 64), dtype=torch.uint8))
+    changed, truth = recolour(planes, planes, random.Random(3))
+    for one, other, before in zip(changed, truth, planes, strict=True):
+        assert torch.equal(one, other)
+        assert not torch.equal(one, before)
+
+
+def test_recolouring_leaves_grey_grey():
+    grey = (torch.rand(1, 1, 8, 8), torch.full((1, 1, 4, 4), 0.5), torch.full((1, 1, 4, 4), 0.5))
+    changed, _ = recolour(grey, grey, random.Random(4))
+    assert torch.equal(changed[1], grey[1])
+    assert torch.equal(changed[2], grey[2])

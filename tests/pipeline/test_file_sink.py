@@ -2,6 +2,7 @@
 
 import logging
 import resource
+from contextlib import contextmanager
 from fractions import Fraction
 
 import av
@@ -64,6 +65,20 @@ def copy(source_path, target, **options):
     sink.finish(source.tail())
     source.close()
     return sink
+
+
+@contextmanager
+def files_end_at(size):
+    """Files of this process end at `size` bytes, as on a full disk.
+
+    Only around what is tested: pytest's own output may be a file, and would end there too.
+    """
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 class TestName:
@@ -135,33 +150,22 @@ class TestName:
 
 
 class TestDisk:
-    @pytest.fixture
-    def small_disk(self):
-        """Files end at 16 KiB, as on a full disk."""
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, before[1]))
-        yield
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-    def test_a_full_disk_is_one_error_and_no_output(self, tmp_path, small_disk):
+    def test_a_full_disk_is_one_error_and_no_output(self, tmp_path):
         sink = FileSink(tmp_path / "out.mp4", info(), crf=0)
-        with pytest.raises(SinkError, match=r"out\.mp4: cannot be written.*free some space"):
-            write(sink, count=120)
-        sink.abort()
+        with files_end_at(16_384):
+            with pytest.raises(SinkError, match=r"out\.mp4: cannot be written.*free some space"):
+                write(sink, count=120)
+            sink.abort()
         assert not sink.path.exists()
 
     def test_a_disk_that_is_full_at_the_very_end_is_one_error(self, tmp_path, monkeypatch):
         sink = FileSink(tmp_path / "out.mp4", info())
         for index in range(8):
             sink.write(frame(index))
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
-        try:
+        with files_end_at(64):
             with pytest.raises(SinkError, match=r"cannot be written.*stays in out\.mp4\.part"):
                 sink.finish(())
             sink.abort()
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
         assert not sink.path.exists()
 
 
