@@ -21,7 +21,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the clips and the picture.")] = Path(
         "demoire-demo"
     ),
-    seed: Annotated[int, typer.Option(min=0, help="Another seed is another screen.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed is another screen.")] = 3,
     seconds: Annotated[float, typer.Option(min=0.1, max=60, help="Length of the clip.")] = 3.0,
     size: Annotated[str, typer.Option(metavar="WxH", help="Size of the clip.")] = "960x540",
     engine: Annotated[str, typer.Option(metavar="NAME", help="Back end.")] = "auto",
