@@ -17,8 +17,6 @@ from engines.simulate.conditions import Conditions
 from engines.simulate.optics import Pose
 
 _GAMMA = 2.2
-# Periods below this, in pixels, are what the lens and the codec take away first.
-_SHORTEST_PX = 9.0
 
 
 @dataclass(frozen=True)
@@ -31,24 +29,27 @@ class Beat:
     """Of the beat along screen columns, where all three have the same phase."""
     offsets: tuple[float, float, float] = (0.0, 1 / 3, 2 / 3)
     """Place of the sub-pixels within a screen pixel: their fringes are shifted by as much."""
+    shortest_px: float = 9.0
+    """Period that lens, shrinking and codec leave a third of: shorter fringes are fainter."""
 
 
 def draw_beat(rng: np.random.Generator) -> Beat:
     """Draw fringes from barely visible to strong."""
-    strength = 10 ** rng.uniform(-1.2, -0.3)
+    strength = 10 ** rng.uniform(-1.4, -0.3)
     # Green is sampled twice as densely as red and blue and beats less.
     shares = rng.uniform(0.4, 1, 3) * np.array([1, rng.uniform(0.2, 1), 1])
     down = strength * rng.uniform(0, 1) * rng.uniform(0.4, 1, 3) * (rng.random() < 0.5)
     order = np.array([0.0, 1 / 3, 2 / 3]) * rng.choice([-1, 1])
     offsets = order + rng.normal(0, 0.04, 3)
-    return Beat(_triple(strength * shares), _triple(down), _triple(offsets))
+    shortest_px = float(np.exp(rng.uniform(np.log(3), np.log(12))))
+    return Beat(_triple(strength * shares), _triple(down), _triple(offsets), shortest_px)
 
 
 def draw_slow_pose(rng: np.random.Generator) -> Pose:
     """Draw a pose so near a resonance that fringes are tens to hundreds of pixels long."""
     resonance = rng.choice([2.0, 1.0, 2 / 3])
     return Pose(
-        ratio=float(resonance * np.exp(rng.normal(0, rng.choice([0.004, 0.015])))),
+        ratio=float(resonance * np.exp(rng.normal(0, rng.choice([0.004, 0.015, 0.05])))),
         roll_deg=rng.normal(0, 1),
         tilt_x_deg=rng.normal(0, 4),
         tilt_y_deg=rng.normal(0, 4),
@@ -82,7 +83,7 @@ def add_beat(truth: NDArray[np.uint8], conditions: Conditions, beat: Beat) -> ND
         (column - np.float32(harmonic) * x, beat.across, beat.offsets),
         (row - np.float32(harmonic) * y, beat.down, (0.0, 0.0, 0.0)),
     ):
-        visible = _visibility(cycles)
+        visible = _visibility(cycles, beat.shortest_px)
         for channel in range(3):
             phase = np.float32(2 * np.pi) * (cycles + np.float32(offsets[channel]))
             gain[..., channel] += np.float32(strengths[channel]) * visible * np.cos(phase)
@@ -90,9 +91,9 @@ def add_beat(truth: NDArray[np.uint8], conditions: Conditions, beat: Beat) -> ND
     return np.clip(coded + 0.5, 0, 255).astype(np.uint8)
 
 
-def _visibility(cycles: NDArray[np.float32]) -> NDArray[np.float32]:
+def _visibility(cycles: NDArray[np.float32], shortest_px: float) -> NDArray[np.float32]:
     """Return the contrast, 0..1, that a Gaussian blur leaves to the local frequency."""
     slope_y, slope_x = np.gradient(cycles)
-    squared = (slope_x**2 + slope_y**2) * np.float32(_SHORTEST_PX**2)
+    squared = (slope_x**2 + slope_y**2) * np.float32(shortest_px**2)
     visible: NDArray[np.float32] = np.exp(-squared).astype(np.float32)
     return visible

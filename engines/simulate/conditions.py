@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -34,11 +34,13 @@ class Conditions:
     lens: Lens = field(default_factory=Lens)
     sensor: Sensor = field(default_factory=Sensor)
     camera: Camera = field(default_factory=Camera)
+    first_compression: Compression | None = None
+    """Of the camera, where the picture is a copy; None: as the camera's processor made it."""
     rescale: float = 1.0
     """Second generation: shrunk by this and enlarged again, taking the finest pattern away but
     leaving the long fringes; the truth goes the same way. 1..3."""
     compression: Compression | None = None
-    """None: as the camera's processor made it."""
+    """Of the picture itself; None: not compressed."""
 
 
 def draw_conditions(rng: np.random.Generator) -> Conditions:
@@ -51,9 +53,10 @@ def draw_conditions(rng: np.random.Generator) -> Conditions:
         rotated=bool(rng.random() < 0.15),
         leak=rng.uniform(0.0, 0.1),
     )
+    copied = rng.random() < 0.5
     return Conditions(
         panel=panel,
-        pose=_draw_pose(rng),
+        pose=_draw_led_pose(rng) if panel.kind == "led" else _draw_pose(rng),
         focal=rng.uniform(1500, 5000),
         lens=_draw_lens(rng),
         sensor=Sensor(
@@ -61,10 +64,12 @@ def draw_conditions(rng: np.random.Generator) -> Conditions:
             shot=10 ** rng.uniform(-5, -2.6),
             read=10 ** rng.uniform(-4, -2.5),
             row=10 ** rng.uniform(-4, -3) if rng.random() < 0.3 else 0.0,
-            exposure=rng.uniform(0.35, 1.15),
+            # Cameras brighten what they meter: on a dark scene white is overexposed.
+            exposure=rng.uniform(0.35, 1.15) if rng.random() < 0.8 else rng.uniform(1.15, 2.5),
         ),
         camera=_draw_camera(rng),
-        rescale=rng.uniform(1.2, 3.0) if rng.random() < 0.5 else 1.0,
+        first_compression=draw_compression(rng) if copied and rng.random() < 0.6 else None,
+        rescale=rng.uniform(1.2, 3.0) if copied else 1.0,
         compression=draw_compression(rng) if rng.random() < 0.9 else None,
     )
 
@@ -92,6 +97,14 @@ def _draw_pose(rng: np.random.Generator) -> Pose:
         shift_x=rng.uniform(-1, 1),
         shift_y=rng.uniform(-1, 1),
     )
+
+
+def _draw_led_pose(rng: np.random.Generator) -> Pose:
+    """LED walls have pixels of millimetres: half of them are filmed with every dot resolved."""
+    pose = _draw_pose(rng)
+    if rng.random() < 0.5:
+        return pose
+    return replace(pose, ratio=float(np.exp(rng.uniform(np.log(2.5), np.log(6)))))
 
 
 def _draw_lens(rng: np.random.Generator) -> Lens:

@@ -16,7 +16,10 @@ from engines.simulate.conditions import Conditions
 
 @dataclass(frozen=True)
 class Filmed:
-    """A picture and its truth: same geometry, lens, exposure and colours, (H, W, 3) uint8 RGB."""
+    """A picture and its truth, (H, W, 3) uint8 RGB: same geometry, lens, colours and codec.
+
+    The codec takes texture from both: what it took is not for the network to bring back.
+    """
 
     picture: NDArray[np.uint8]
     truth: NDArray[np.uint8]
@@ -66,11 +69,19 @@ def film(
     size = (height, width)
     picture = _picture(display.emit(light, x, y, mask), conditions, rng, oversampling, size)
     truth = _truth(display.emit(light, x, y, None), conditions, oversampling, size)
+    picture, truth = (_copy(p, conditions) for p in (picture, truth))
+    return Filmed(picture, truth)
+
+
+def _copy(picture: NDArray[np.uint8], conditions: Conditions) -> NDArray[np.uint8]:
+    """Return the picture after every generation of scaling and compression."""
+    if conditions.first_compression is not None:
+        picture = codec.compress(picture, conditions.first_compression)
     if conditions.rescale > 1:
-        picture, truth = (codec.rescale(p, conditions.rescale) for p in (picture, truth))
+        picture = codec.rescale(picture, conditions.rescale)
     if conditions.compression is not None:
         picture = codec.compress(picture, conditions.compression)
-    return Filmed(picture, truth)
+    return picture
 
 
 def _points(

@@ -102,7 +102,8 @@ def _beat_alone(
     if rng.random() < 0.7:
         factor = rng.uniform(1.2, 3)
         picture, truth = codec.rescale(picture, factor), codec.rescale(truth, factor)
-    return codec.compress(picture, draw_compression(rng)), truth
+    compression = draw_compression(rng)
+    return codec.compress(picture, compression), codec.compress(truth, compression)
 
 
 def write_shard(path: Path, seeds: range, photo_folders: list[Path]) -> Path:

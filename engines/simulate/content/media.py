@@ -83,6 +83,18 @@ def paint_film(studio: Studio, view: Image) -> None:
             np.arange(256)[:, None] * (gain * studio.rng.uniform(0.85, 1.1, 3)) + lift, 0, 255
         ).astype(np.uint8)
         view[:] = cv2.LUT(np.ascontiguousarray(view), curve[:, None, :])
+    if studio.chance(0.35):
+        light_stage(studio, view)
+
+
+def light_stage(studio: Studio, view: Image) -> None:
+    """Darken as at night or on a stage: deep shadows under lights of two saturated colours."""
+    gamma = studio.uniform(1, 3)
+    curve = (255 * (np.arange(256) / 255) ** gamma + 0.5).astype(np.uint8)
+    lights = np.empty_like(view)
+    colours = [studio.colour(saturation=(0.1, 1), value=(0.4, 1)) for _ in range(2)]
+    gradient(lights, colours[0], colours[1], angle=studio.uniform(0, 6.28))
+    view[:] = cv2.multiply(cv2.LUT(np.ascontiguousarray(view), curve), lights, scale=1 / 255)
 
 
 def paint_game(studio: Studio, view: Image) -> None:
