@@ -7,8 +7,9 @@ pytest.importorskip("torch", reason="needs the extra `train`")
 import torch
 
 from engines.train.losses import (
-    CHROMA_SCALES,
+    FLOOR,
     LUMA_SCALES,
+    STEPS_POOL,
     charbonnier,
     demoire_loss,
     edges,
@@ -29,8 +30,7 @@ def ripple(amplitude, *, period=32.0):
 
 def test_equal_pictures_cost_next_to_nothing():
     loss = demoire_loss(planes(), planes())
-    floor = 1e-3 * sum(weight for _, weight in LUMA_SCALES + 2 * CHROMA_SCALES)
-    assert loss.tolist() == pytest.approx([floor] * 3)
+    assert loss.tolist() == pytest.approx([FLOOR] * 3)
 
 
 @pytest.mark.parametrize("plane", [0, 1, 2])
@@ -61,6 +61,22 @@ def test_edges_ignore_shading_and_see_steps():
     step = torch.zeros(1, 1, 8, 8)
     step[..., 4:] = 1
     assert edges(step).item() == pytest.approx(1 / 7)
+
+
+def test_blocks_cost_more_than_a_long_wave_of_the_same_size():
+    blocks = 0.02 * (torch.arange(64) // 8 % 2 * 2.0 - 1).expand(1, 1, 64, 64)
+    wave = ripple(0.02 * 2**0.5, period=64.0)
+    scale = ((STEPS_POOL, 1.0),)
+    assert plane_loss(blocks, scale) > 1.3 * plane_loss(wave, scale)
+
+
+def test_offset_leaves_out_rows_and_columns():
+    outputs = planes()
+    for plane in outputs:
+        plane[..., :3, :] += 0.5
+        plane[..., :, :5] += 0.5
+    assert demoire_loss(outputs, planes())[0] > 2 * FLOOR
+    assert demoire_loss(outputs, planes(), offset=(3, 5)).tolist() == pytest.approx([FLOOR] * 3)
 
 
 def test_fringes_cost_more_than_noise_of_the_same_size():

@@ -20,6 +20,7 @@ from engines.train.loop import (
     copy_smaller,
     recolour,
     split_planes,
+    squeeze,
 )
 
 SIDE = 128
@@ -153,9 +154,10 @@ def test_smaller_copies_lose_the_finest_pattern_only(factor):
     torch.testing.assert_close(same_hills[..., 8:-8], hills[..., 8:-8], atol=0.1, rtol=0)
 
 
-@pytest.mark.parametrize("copied", [0.0, 1.0])
-def test_steps_on_copies_run_like_others(start, copied):
-    training = start(steps=2, copied=copied)
+@pytest.mark.parametrize("share", ["copied", "squeezed", "recoloured"])
+@pytest.mark.parametrize("chance", [0.0, 1.0])
+def test_steps_on_varied_pictures_run_like_others(start, share, chance):
+    training = start(steps=2, **{share: chance})
     training.run(minutes=5)
     assert np.isfinite(training.best)
 
@@ -205,7 +207,7 @@ def test_run_can_start_from_the_weights_of_another(start, tmp_path):
 
 
 def test_steps_take_fringes_away(start, shards):
-    training = start(steps=60, validate_every=100, rate=2e-2, copied=0, recoloured=0)
+    training = start(steps=60, validate_every=100, rate=2e-2, copied=0, recoloured=0, squeezed=0)
 
     @torch.no_grad()
     def error():
@@ -216,6 +218,14 @@ def test_steps_take_fringes_away(start, shards):
     before = error()
     training.run(minutes=5)
     assert error() < 0.5 * before
+
+
+def test_squeezing_shrinks_every_plane_by_its_axis():
+    planes = split_planes(torch.from_numpy(fringed(40)))
+    y, u, v = squeeze(planes, SIDE // 2, SIDE // 4)
+    assert y.shape == (2, 1, SIDE // 2, SIDE // 4)
+    assert u.shape == v.shape == (2, 1, SIDE // 4, SIDE // 8)
+    torch.testing.assert_close(y.mean(), planes[0].mean())
 
 
 def test_recolouring_changes_picture_and_truth_alike():
