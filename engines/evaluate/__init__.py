@@ -3,7 +3,17 @@
 METRICS: dict[str, str] = {
     "psnr": "engines.evaluate.metrics:psnr",
     "aligned_psnr": "engines.evaluate.metrics:aligned_psnr",
+    "ssim": "engines.evaluate.metrics:ssim",
+    "detail_kept": "engines.evaluate.metrics:detail_kept",
     "moire_band_error": "engines.evaluate.metrics:moire_band_error",
     "moire_energy": "engines.evaluate.metrics:moire_energy",
+    "relation_error": "engines.evaluate.metrics:relation_error",
+    "flicker": "engines.evaluate.metrics:flicker",
 }
 """Measures by name."""
+
+BASELINES: dict[str, str] = {
+    "chroma-blur": "engines.evaluate.baselines:chroma_blur",
+    "fft-notch": "engines.evaluate.baselines:fft_notch",
+}
+"""What a network has to beat, beside doing nothing: functions from picture to picture."""

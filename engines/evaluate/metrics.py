@@ -1,4 +1,4 @@
-"""Measures of pictures, (H, W, 3) uint8 RGB unless said otherwise.
+"""Measures of pictures, (H, W, 3) uint8 RGB, and of clips, (T, H, W, 3).
 
 PSNR between a filmed screen and its content is mostly a score of colour and shading, so the
 measures that count fit colours first or look only at the band in which fringes live.
@@ -6,6 +6,7 @@ measures that count fit colours first or look only at the band in which fringes 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import cast
 
 import cv2
@@ -13,7 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
+Clip = NDArray[np.uint8]
 _Real = NDArray[np.float32]
+
+_RELATION_POOLS = (1, 4, 16)
+_CELL = 16
 
 
 def psnr(picture: Picture, truth: Picture) -> float:
@@ -29,6 +34,43 @@ def psnr(picture: Picture, truth: Picture) -> float:
 def aligned_psnr(picture: Picture, truth: Picture) -> float:
     """Return the PSNR in dB after `colour_fit`: what is left once colours agree."""
     return _psnr_of(colour_fit(picture, truth) - truth)
+
+
+def ssim(picture: Picture, truth: Picture) -> float:
+    """Return the structural similarity of luma after `colour_fit`: 1 for equal pictures.
+
+    Wang, Bovik, Sheikh, Simoncelli: "Image quality assessment: from error visibility to structural
+    similarity" (2004), with its 11x11 Gaussian window of sigma 1.5 and constants .01 and .03.
+    """
+    a, b = _luma(colour_fit(picture, truth)), _luma(truth.astype(np.float32))
+    mean_a, mean_b = _window(a), _window(b)
+    var_a, var_b = _window(a * a) - mean_a**2, _window(b * b) - mean_b**2
+    covariance = _window(a * b) - mean_a * mean_b
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    likeness = ((2 * mean_a * mean_b + c1) * (2 * covariance + c2)) / (
+        (mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)
+    )
+    return float(np.mean(likeness))
+
+
+def detail_kept(picture: Picture, truth: Picture) -> float:
+    """Return how much of the truth's luma gradients a picture has where there is text or texture.
+
+    1 means all of it, less means softer, more means sharpened. The picture's gradients are
+    projected onto the truth's, so that fringes and noise, which lie anywhere, add nothing; regions
+    are the fifth of the pixels around which the truth's gradients are strongest.
+
+    Raises:
+        ValueError: The shapes differ, or the truth has no detail at all.
+    """
+    _check_shapes(picture, truth)
+    found, wanted = (_gradient(_luma(p.astype(np.float32))) for p in (picture, truth))
+    energy = np.sum(wanted * wanted, axis=0)
+    if not energy.any():
+        raise ValueError("the truth is flat: there is no detail to keep")
+    local = cv2.blur(energy, (15, 15))
+    busy = local >= np.quantile(local, 0.8)
+    return float(np.sum(found * wanted, axis=0)[busy].sum() / energy[busy].sum())
 
 
 def moire_band_error(picture: Picture, truth: Picture) -> float:
@@ -57,6 +99,53 @@ def moire_energy(picture: Picture) -> float:
     return float(np.sqrt(np.mean(energy[flat <= np.median(flat)])))
 
 
+def relation_error(clip: Clip, truth: Clip) -> float:
+    """Return how differently clip and truth change from frame to frame, in 8-bit levels.
+
+    Mean absolute difference between their temporal differences, averaged over block means of 1, 4
+    and 16 pixels: the relation loss of Dai et al., "Video demoireing with relation-based temporal
+    consistency" (2022). Needs no motion estimate; 0 for a clip that moves as the truth does.
+
+    Args:
+        clip: (T, H, W, 3) uint8, T >= 2.
+        truth: The same shape.
+
+    Raises:
+        ValueError: The shapes differ, or there are fewer than two frames.
+    """
+    errors = [
+        np.mean([np.abs(_pooled(step, pool)).mean() for pool in _RELATION_POOLS])
+        for step in _relative_steps(clip, truth)
+    ]
+    return float(np.mean(errors))
+
+
+def flicker(clip: Clip, truth: Clip) -> float:
+    """Return how much regions pulse beyond the truth, in 8-bit levels.
+
+    Mean absolute frame-to-frame change of luma in cells of 16 pixels where the truth stands still
+    (its own change is below one level). A still region that pulses by one level every frame scores
+    1; NaN where nothing stands still.
+
+    Args:
+        clip: (T, H, W, 3) uint8, T >= 2.
+        truth: The same shape.
+
+    Raises:
+        ValueError: The shapes differ, or there are fewer than two frames.
+    """
+    _check_clips(clip, truth)
+    pulses = []
+    for number in range(1, len(clip)):
+        change, wanted = (
+            _pooled(_luma(c[number].astype(np.float32) - c[number - 1]), _CELL)
+            for c in (clip, truth)
+        )
+        pulses.append(np.abs(change)[np.abs(wanted) < 1])
+    still = np.concatenate(pulses)
+    return float(still.mean()) if still.size else float("nan")
+
+
 def colour_fit(picture: Picture, truth: Picture) -> _Real:
     """Return `picture` under the affine 3x4 colour map that brings it closest to `truth`.
 
@@ -76,6 +165,48 @@ def colour_fit(picture: Picture, truth: Picture) -> _Real:
 
 def _blur(values: _Real, sigma: float) -> _Real:
     return cast(_Real, cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT))
+
+
+def _window(values: _Real) -> _Real:
+    return cast(
+        _Real, cv2.GaussianBlur(values, (11, 11), 1.5, borderType=cv2.BORDER_REFLECT)
+    )
+
+
+def _luma(rgb: _Real) -> _Real:
+    """BT.601 luma of (H, W, 3): what the papers that report SSIM use."""
+    return cast(_Real, cv2.transform(rgb, np.array([[0.299, 0.587, 0.114]], np.float32)))
+
+
+def _gradient(luma: _Real) -> _Real:
+    """Central differences across and down, (2, H, W)."""
+    kernel = np.array([[-0.5, 0, 0.5]], np.float32)
+    return np.stack([cv2.filter2D(luma, -1, kernel), cv2.filter2D(luma, -1, kernel.T)])
+
+
+def _pooled(values: _Real, pool: int) -> _Real:
+    """Means of pool x pool cells; what is left at the right and below is dropped."""
+    if pool == 1:
+        return values
+    height, width = (max(1, side // pool) for side in values.shape[:2])
+    whole = values[: height * pool, : width * pool]
+    return cast(_Real, cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA))
+
+
+def _relative_steps(clip: Clip, truth: Clip) -> Iterator[_Real]:
+    """Yield, for each frame but the first, its change beyond the truth's."""
+    _check_clips(clip, truth)
+    error = clip[0].astype(np.float32) - truth[0]
+    for a, b in zip(clip[1:], truth[1:], strict=True):
+        later = a.astype(np.float32) - b
+        yield later - error
+        error = later
+
+
+def _check_clips(clip: Clip, truth: Clip) -> None:
+    _check_shapes(clip, truth)
+    if len(clip) < 2:
+        raise ValueError(f"a clip has two frames or more, got {len(clip)}")
 
 
 def _psnr_of(difference: _Real) -> float:

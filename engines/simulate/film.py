@@ -29,6 +29,9 @@ class Filmed:
 _SPARE = 1.25
 _MARGIN = 16
 
+_FIT_CELL = 4
+_FIT_INERTIA = 1e-4
+
 
 def content_size(conditions: Conditions, *, height: int, width: int) -> tuple[int, int]:
     """Return (rows, columns) of screen pixels that a picture of this size can see.
@@ -135,3 +138,33 @@ def _truth(
 ) -> NDArray[np.uint8]:
     signal = np.clip(_signal(light, conditions, oversampling), 0, 1)
     return _develop(signal, conditions, size, "area")
+
+
+def match_colours(truth: NDArray[np.uint8], picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return `truth` in the picture's mean colours, (H, W, 3) uint8.
+
+    A grid that is resolved darkens a picture: its peaks are clipped, and the mean of a gamma curve
+    is below the curve of the mean. That is not for a network to undo that must leave colours alone,
+    and nobody could tell it from the picture. Each channel becomes the least-squares fit, over
+    means of 4x4 pixels, of all three channels, its own square and a constant.
+    """
+    height, width = truth.shape[:2]
+    size = (max(1, width // _FIT_CELL), max(1, height // _FIT_CELL))
+    wanted, given = (
+        cv2.resize(p.astype(np.float32) / 255, size, interpolation=cv2.INTER_AREA).reshape(-1, 3)
+        for p in (picture, truth)
+    )
+    full = truth.reshape(-1, 3).astype(np.float32) / 255
+    fitted = np.empty_like(full)
+    for channel in range(3):
+        rows = np.column_stack([given, given[:, channel] ** 2, np.ones(len(given), np.float32)])
+        # What flat content leaves undetermined stays as it is: small changes are preferred.
+        keep = np.eye(3)[channel].tolist() + [0.0, 0.0]
+        normal = rows.T @ rows / len(rows) + _FIT_INERTIA * np.eye(5)
+        change = np.linalg.solve(
+            normal, rows.T @ (wanted[:, channel] - rows @ keep) / len(rows)
+        ).astype(np.float32)
+        fitted[:, channel] = (
+            full[:, channel] * (1 + change[3] * full[:, channel]) + full @ change[:3] + change[4]
+        )
+    return np.clip(fitted.reshape(truth.shape) * 255 + 0.5, 0, 255).astype(np.uint8)

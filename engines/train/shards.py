@@ -22,7 +22,7 @@ from engines.simulate import codec
 from engines.simulate.beat import add_beat, draw_beat, draw_slow_pose
 from engines.simulate.conditions import draw_compression, draw_conditions
 from engines.simulate.content import PhotoLibrary, TextRenderer, draw_content
-from engines.simulate.film import content_size, film
+from engines.simulate.film import content_size, film, match_colours
 
 SIZE = 384
 """Side of a sample: long fringes need room."""
@@ -31,6 +31,11 @@ IDENTITY_SHARE = 0.25
 
 BEAT_SHARE = 0.25
 """Share of samples with fringes and no grid: see `engines.simulate.beat`."""
+
+# Soft lenses, denoising and codecs leave no fringes in most pictures, and little to learn from.
+_TRIES = 4
+_FAINT = 2.5
+_FAINT_KEPT = 0.3
 
 # Luma weights (red, blue) of BT.601 and BT.709; both occur, tagged and untagged.
 _LUMA_WEIGHTS = ((0.299, 0.114), (0.2126, 0.0722))
@@ -69,11 +74,7 @@ def simulate_sample(
     if kind < IDENTITY_SHARE / 2:  # a screen recording or a picture that never was filmed
         picture = truth = draw_content(rng, SIZE, SIZE, photos=photos, text=text)
     elif kind < 1 - BEAT_SHARE:
-        conditions = draw_conditions(rng)
-        rows, columns = content_size(conditions, height=SIZE, width=SIZE)
-        content = draw_content(rng, rows, columns, photos=photos, text=text)
-        filmed = film(content, conditions, rng, height=SIZE, width=SIZE)
-        picture, truth = filmed.picture, filmed.truth
+        picture, truth = _filmed(rng, photos, text)
         if kind < IDENTITY_SHARE:  # a camera's picture without a pattern, grain included
             grain = rng.normal(0, rng.uniform(0, 5), truth.shape)
             picture = truth = np.clip(truth + grain, 0, 255).astype(np.uint8)
@@ -86,6 +87,27 @@ def simulate_sample(
     return np.stack(
         [to_planes(p, weights=weights, full_range=full_range) for p in (picture, truth)]
     )
+
+
+def _filmed(
+    rng: np.random.Generator, photos: PhotoLibrary | None, text: TextRenderer | None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return a filmed screen and its truth; most that show no fringes are drawn again."""
+    for _ in range(_TRIES):
+        conditions = draw_conditions(rng)
+        rows, columns = content_size(conditions, height=SIZE, width=SIZE)
+        content = draw_content(rng, rows, columns, photos=photos, text=text)
+        filmed = film(content, conditions, rng, height=SIZE, width=SIZE)
+        picture, truth = filmed.picture, match_colours(filmed.truth, filmed.picture)
+        if _fringes(picture, truth) > _FAINT or rng.random() < _FAINT_KEPT:
+            break
+    return picture, truth
+
+
+def _fringes(picture: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
+    """Return the RMS difference, in 8-bit levels, of what is coarser than noise."""
+    soft = [cv2.GaussianBlur(p, (0, 0), 1.5).astype(np.float32) for p in (picture, truth)]
+    return float(np.sqrt(np.mean((soft[0] - soft[1]) ** 2)))
 
 
 def _beat_alone(
@@ -103,7 +125,8 @@ def _beat_alone(
         factor = rng.uniform(1.2, 3)
         picture, truth = codec.rescale(picture, factor), codec.rescale(truth, factor)
     compression = draw_compression(rng)
-    return codec.compress(picture, compression), codec.compress(truth, compression)
+    picture = codec.compress(picture, compression)
+    return picture, match_colours(codec.compress(truth, compression), picture)
 
 
 def write_shard(path: Path, seeds: range, photo_folders: list[Path]) -> Path:

@@ -15,7 +15,7 @@ from engines.simulate.camera import Camera, Shrink
 from engines.simulate.codec import Compression, compress, rescale
 from engines.simulate.conditions import Conditions, draw_conditions
 from engines.simulate.display import Panel
-from engines.simulate.film import content_size, film
+from engines.simulate.film import content_size, film, match_colours
 from engines.simulate.optics import Lens, Pose
 from engines.simulate.sensor import Sensor
 
@@ -244,3 +244,23 @@ def test_drawn_conditions_film_a_screen_that_can_be_recognised(seed):
     filmed = shoot(conditions, page(conditions))
     assert 5 < filmed.truth.mean() < 254
     assert aligned_psnr(filmed.picture, filmed.truth) > 12
+
+
+def test_matched_truth_has_the_mean_colours_of_the_picture():
+    filmed = shoot(FRINGED, page(FRINGED))
+    darker = (filmed.picture * 0.8).astype(np.uint8)
+    matched = match_colours(filmed.truth, darker)
+    assert np.abs(darker.mean((0, 1)) - filmed.truth.mean((0, 1))).max() > 10
+    assert np.abs(darker.mean((0, 1)) - matched.mean((0, 1))).max() < 1
+
+
+def test_matching_colours_brings_no_fringes_into_the_truth():
+    filmed = shoot(FRINGED, waves(FRINGED))
+    matched = match_colours(filmed.truth, filmed.picture)
+    assert aligned_psnr(matched, filmed.truth) > 35
+    assert moire_energy(matched) < 0.2 * moire_energy(filmed.picture)
+
+
+def test_colours_that_match_already_stay():
+    truth = shoot(FRINGED, page(FRINGED)).truth
+    assert np.abs(match_colours(truth, truth).astype(int) - truth).max() <= 1
