@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
-from typing import cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -151,20 +151,26 @@ def match_colours(truth: NDArray[np.uint8], picture: NDArray[np.uint8]) -> NDArr
     height, width = truth.shape[:2]
     size = (max(1, width // _FIT_CELL), max(1, height // _FIT_CELL))
     wanted, given = (
-        cv2.resize(p.astype(np.float32) / 255, size, interpolation=cv2.INTER_AREA).reshape(-1, 3)
-        for p in (picture, truth)
+        _units(cv2.resize(p, size, interpolation=cv2.INTER_AREA)) for p in (picture, truth)
     )
-    full = truth.reshape(-1, 3).astype(np.float32) / 255
-    fitted = np.empty_like(full)
+    full = _units(truth)
+    matched = np.empty_like(full)
     for channel in range(3):
-        rows = np.column_stack([given, given[:, channel] ** 2, np.ones(len(given), np.float32)])
+        rows = _features(given, channel)
         # What flat content leaves undetermined stays as it is: small changes are preferred.
-        keep = np.eye(3)[channel].tolist() + [0.0, 0.0]
-        normal = rows.T @ rows / len(rows) + _FIT_INERTIA * np.eye(5)
-        change = np.linalg.solve(
-            normal, rows.T @ (wanted[:, channel] - rows @ keep) / len(rows)
-        ).astype(np.float32)
-        fitted[:, channel] = (
-            full[:, channel] * (1 + change[3] * full[:, channel]) + full @ change[:3] + change[4]
-        )
-    return np.clip(fitted.reshape(truth.shape) * 255 + 0.5, 0, 255).astype(np.uint8)
+        normal = rows.T @ rows / len(rows) + _FIT_INERTIA * np.eye(rows.shape[1])
+        error = rows.T @ (wanted[:, channel] - given[:, channel]) / len(rows)
+        change = np.linalg.solve(normal, error).astype(np.float32)
+        matched[:, channel] = full[:, channel] + _features(full, channel) @ change
+    rounded: NDArray[np.uint8] = np.clip(matched * 255 + 0.5, 0, 255).astype(np.uint8)
+    return rounded.reshape(truth.shape)
+
+
+def _units(rgb: NDArray[Any]) -> NDArray[np.float32]:
+    """(H, W, 3) levels to (H W, 3) in 0..1."""
+    return rgb.reshape(-1, 3).astype(np.float32) * np.float32(1 / 255)
+
+
+def _features(rgb: NDArray[np.float32], channel: int) -> NDArray[np.float32]:
+    """Return what a channel is fitted from, (N, 5): R, G, B, its own square and 1."""
+    return np.column_stack([rgb, rgb[:, channel] ** 2, np.ones(len(rgb), np.float32)])

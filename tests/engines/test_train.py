@@ -207,7 +207,7 @@ def test_run_can_start_from_the_weights_of_another(start, tmp_path):
 
 
 def test_steps_take_fringes_away(start, shards):
-    training = start(steps=60, validate_every=100, rate=2e-2, copied=0, recoloured=0, squeezed=0)
+    training = start(steps=60, validate_every=100, rate=6e-2, copied=0, recoloured=0, squeezed=0)
 
     @torch.no_grad()
     def error():

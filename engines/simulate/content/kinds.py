@@ -69,7 +69,7 @@ CONTENTS: dict[str, Content] = {
     "icons": Content(paint_icons, 3),
     "plain": Content(paint_plain, 7),
     "gradient": Content(paint_gradient, 6),
-    "film": Content(paint_film, 12),
+    "film": Content(paint_film, 26),
     "picture": Content(paint_picture, 5),
     "gallery": Content(paint_gallery, 4),
     "player": Content(paint_player, 4),
