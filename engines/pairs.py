@@ -54,7 +54,9 @@ def find_pairs(folder: Path, suffixes: frozenset[str] = PICTURES) -> list[PairPa
         if side is None:
             continue
         if (other := sides[side].get(key)) is not None:
-            raise PairsError(f"{folder}: {other.name} and {path.name} are both the {side} of a pair")
+            raise PairsError(
+                f"{folder}: {other.name} and {path.name} are both the {side} of a pair"
+            )
         sides[side][key] = path
     pairs = [
         PairPaths(str(moire.relative_to(folder)), moire, sides["clean"][key])
@@ -70,7 +72,7 @@ def find_pairs(folder: Path, suffixes: frozenset[str] = PICTURES) -> list[PairPa
 
 
 def _place(path: Path) -> tuple[str | None, str]:
-    """Return which side of a pair a file is, by the last telling word, and what both sides share."""
+    """Return which side a file is, by the last telling word, and what both sides share."""
     side = None
     shared = []
     for part in path.with_suffix("").parts:

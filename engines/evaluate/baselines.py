@@ -50,7 +50,8 @@ def fft_notch(picture: Picture) -> Picture:
             here = (slice(top, top + _WINDOW), slice(left, left + _WINDOW))
             out[here] += _without_peaks(padded[here] * window)
     inner = out[_HOP : _HOP + height, _HOP : _HOP + width]
-    return np.clip(inner + 0.5, 0, 255).astype(np.uint8)
+    rounded: Picture = np.clip(inner + 0.5, 0, 255).astype(np.uint8)
+    return rounded
 
 
 def _without_peaks(tile: NDArray[np.float32]) -> NDArray[np.float32]:

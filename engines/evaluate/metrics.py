@@ -168,9 +168,7 @@ def _blur(values: _Real, sigma: float) -> _Real:
 
 
 def _window(values: _Real) -> _Real:
-    return cast(
-        _Real, cv2.GaussianBlur(values, (11, 11), 1.5, borderType=cv2.BORDER_REFLECT)
-    )
+    return cast(_Real, cv2.GaussianBlur(values, (11, 11), 1.5, borderType=cv2.BORDER_REFLECT))
 
 
 def _luma(rgb: _Real) -> _Real:

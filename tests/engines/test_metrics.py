@@ -2,6 +2,7 @@
 
 from importlib import import_module
 
+import cv2
 import numpy as np
 import pytest
 
@@ -9,9 +10,13 @@ from engines.evaluate import METRICS
 from engines.evaluate.metrics import (
     aligned_psnr,
     colour_fit,
+    detail_kept,
+    flicker,
     moire_band_error,
     moire_energy,
     psnr,
+    relation_error,
+    ssim,
 )
 
 GREY = np.full((160, 200, 3), 128, np.uint8)
@@ -102,3 +107,86 @@ def test_moire_energy_looks_at_the_flat_half():
 def test_pictures_of_different_shapes_are_refused(measure):
     with pytest.raises(ValueError, match=r"one shape, got .*160, 200.*160, 100"):
         measure(GREY, GREY[:, :100])
+
+
+def test_ssim_of_equal_pictures_is_one_and_falls_with_noise():
+    truth = ripple(20, 60)
+    assert ssim(truth, truth) == pytest.approx(1)
+    noisy = [np.clip(truth + noise(low=0, high=n), 0, 255).astype(np.uint8) for n in (10, 80)]
+    assert 1 > ssim(noisy[0], truth) > ssim(noisy[1], truth) > 0
+
+
+def test_ssim_ignores_colours_that_can_be_fitted():
+    truth = noise(low=60, high=200)
+    assert ssim((truth * 0.5 + 20).astype(np.uint8), truth) > 0.98
+
+
+def lettering():
+    """Bars of text-like contrast on the left half, nothing on the right."""
+    picture = GREY.copy()
+    picture[40:120:8, 10:90] = 20
+    return picture
+
+
+def test_detail_is_all_there_in_the_truth_itself():
+    assert detail_kept(lettering(), lettering()) == pytest.approx(1)
+
+
+def test_detail_falls_with_blur_and_rises_with_sharpening():
+    truth = lettering()
+    soft = cv2.GaussianBlur(truth, (0, 0), 1.5)
+    sharp = np.clip(2.0 * truth - soft, 0, 255).astype(np.uint8)
+    assert detail_kept(soft, truth) < 0.8 < 1 < detail_kept(sharp, truth)
+
+
+def test_fringes_and_noise_are_no_detail():
+    truth = lettering()
+    fringed = np.clip(truth + (ripple(7, 30).astype(int) - 128), 0, 255).astype(np.uint8)
+    assert detail_kept(fringed, truth) == pytest.approx(1, abs=0.05)
+    assert abs(detail_kept(ripple(7, 30), truth)) < 0.05
+
+
+def test_flat_truth_has_no_detail_to_keep():
+    with pytest.raises(ValueError, match=r"flat: there is no detail"):
+        detail_kept(noise(), GREY)
+
+
+def pulsing(amplitude, frames=5):
+    """Grey that goes up and down by `amplitude` levels from frame to frame."""
+    return np.stack([GREY + np.uint8(amplitude * (number % 2)) for number in range(frames)])
+
+
+def test_flicker_of_a_still_region_that_pulses_by_one_level_is_one():
+    still = pulsing(0)
+    assert flicker(still, still) == 0
+    assert flicker(pulsing(1), still) == pytest.approx(1)
+    assert flicker(pulsing(4), still) == pytest.approx(4)
+
+
+def test_flicker_looks_only_where_the_truth_stands_still():
+    truth = pulsing(0).copy()
+    truth[:, :, 96:] = pulsing(9)[:, :, 96:]
+    assert flicker(truth, truth) == 0
+    output = truth.copy()
+    output[1::2, :, :96] += 2
+    assert flicker(output, truth) == pytest.approx(2)
+    assert np.isnan(flicker(pulsing(2), pulsing(9)))
+
+
+def test_relation_error_is_zero_for_a_constant_difference():
+    assert relation_error(pulsing(3) + 20, pulsing(3)) == 0
+    assert relation_error(pulsing(3), pulsing(0)) == pytest.approx(3)
+
+
+def test_relation_error_counts_pulses_more_than_noise():
+    rng = np.random.default_rng(0)
+    grain = pulsing(0) + rng.choice([0, 3], pulsing(0).shape).astype(np.uint8)
+    assert relation_error(grain, pulsing(0)) < relation_error(pulsing(3), pulsing(0))
+
+
+@pytest.mark.parametrize("measure", [flicker, relation_error])
+def test_clips_of_one_frame_or_different_shapes_are_refused(measure):
+    with pytest.raises(ValueError, match="two frames or more, got 1"):
+        measure(GREY[None], GREY[None])
+    with pytest.raises(ValueError, match="one shape"):
+        measure(pulsing(1), pulsing(1)[:3])

@@ -1,0 +1,127 @@
+"""What `demoire evaluate` does."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from engines.backends import create_engine
+from engines.evaluate.cases import ClipCases, PairCases, PhotoCases, SimulatedCases
+from engines.evaluate.cleaner import PictureCleaner
+from engines.evaluate.judge import Judgement, judge_clips, judge_pictures, load_baselines
+from engines.evaluate.report import (
+    Evaluation,
+    tables,
+    write_html,
+    write_json,
+    write_markdown,
+)
+from pipeline.cli.console import say
+from pipeline.errors import ConfigError, SinkError
+
+_REPORTS = {
+    "evaluation.json": write_json,
+    "evaluation.md": write_markdown,
+    "evaluation.html": write_html,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to judge on: exactly one of the first four."""
+
+    pairs: Path | None
+    photos: Path | None
+    clips: Path | None
+    simulated: int | None
+    limit: int | None
+    frames: int
+    baselines: bool
+
+    @property
+    def source(self) -> str:
+        """What it is judged on, in words."""
+        folder = self.pairs or self.photos or self.clips
+        return folder.name if folder else "own simulator"
+
+    def cases(self) -> PairCases | PhotoCases | ClipCases | SimulatedCases:
+        """Return the set.
+
+        Raises:
+            ConfigError: None or several sets are named.
+            PairsError: The folder has nothing to judge on.
+        """
+        named = [self.pairs, self.photos, self.clips, self.simulated]
+        if sum(entry is not None for entry in named) != 1:
+            raise ConfigError("evaluate: give one of --pairs, --photos, --clips and --simulated")
+        if self.pairs is not None:
+            return PairCases(self.pairs, self.limit)
+        if self.photos is not None:
+            return PhotoCases(self.photos, self.limit)
+        if self.clips is not None:
+            return ClipCases(self.clips, self.limit, frames=self.frames)
+        assert self.simulated is not None
+        return SimulatedCases(min(self.simulated, self.limit or self.simulated))
+
+
+def run_evaluation(
+    request: Request, *, model: str, engine: str, out: Path, overwrite: bool
+) -> None:
+    """Judge, print the tables and write the reports.
+
+    Raises:
+        DemoireError: There is nothing to judge on, no engine opens, or a report cannot be written.
+    """
+    cases = request.cases()
+    _make_folder(out, overwrite=overwrite)
+    baselines = load_baselines() if request.baselines else {}
+    with closing(create_engine(engine, model=model)) as opened:
+        with closing(PictureCleaner(opened)) as clean:
+            judged = (
+                judge_clips(cases, clean, baselines)
+                if isinstance(cases, ClipCases)
+                else judge_pictures(cases, clean, baselines)
+            )
+            judgements: list[Judgement] = list(
+                track(
+                    judged,
+                    total=len(cases),
+                    description="judging",
+                    console=Console(stderr=True),
+                    transient=True,
+                )
+            )
+        evaluation = Evaluation(
+            cases.kind, request.source, Path(model).stem, str(opened.info), judgements
+        )
+    try:
+        for name, write in _REPORTS.items():
+            write(evaluation, out / name)
+    except OSError as error:
+        raise SinkError(f"{out}: cannot be written: {error.strerror}") from error
+    _tell(evaluation)
+    say(f"Look at {out / 'evaluation.html'}")
+
+
+def _make_folder(out: Path, *, overwrite: bool) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkError(f"{out}: cannot be made a folder: {error.strerror}") from error
+    there = [name for name in _REPORTS if (out / name).exists()]
+    if there and not overwrite:
+        raise SinkError(f"{out / there[0]}: already exists; add --overwrite or give another -o")
+
+
+def _tell(evaluation: Evaluation) -> None:
+    console = Console()
+    for heading, (header, *rows) in tables(evaluation):
+        table = Table(*header, title=heading, title_justify="left")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
