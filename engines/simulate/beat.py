@@ -35,7 +35,7 @@ class Beat:
 
 def draw_beat(rng: np.random.Generator) -> Beat:
     """Draw fringes from barely visible to strong."""
-    strength = 10 ** rng.uniform(-1.4, -0.3)
+    strength = 10 ** rng.uniform(-1.9, -0.3)
     # Green is sampled twice as densely as red and blue and beats less.
     shares = rng.uniform(0.4, 1, 3) * np.array([1, rng.uniform(0.2, 1), 1])
     down = strength * rng.uniform(0, 1) * rng.uniform(0.4, 1, 3) * (rng.random() < 0.5)

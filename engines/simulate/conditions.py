@@ -85,7 +85,7 @@ def _draw_pose(rng: np.random.Generator) -> Pose:
     """Most ratios lie near those at which grid and filter mosaic beat slowest."""
     ratio = float(np.exp(rng.uniform(np.log(0.6), np.log(3.2))))
     if rng.random() < 0.8:
-        resonance = rng.choice([2.0, 1.0, 0.667, 1.333, 4 / 3 * 2], p=[0.45, 0.2, 0.05, 0.15, 0.15])
+        resonance = rng.choice([2.0, 1.0, 0.667, 1.333, 4 / 3 * 2], p=[0.35, 0.2, 0.05, 0.15, 0.25])
         # The closer, the longer the fringes: 2 % off makes them about 100 pixels long.
         ratio = float(resonance * np.exp(rng.normal(0, rng.choice([0.01, 0.03, 0.07]))))
     upright = rng.random() < 0.4

@@ -37,6 +37,9 @@ _TRIES = 4
 _FAINT = 2.5
 _FAINT_KEPT = 0.3
 
+_SMOOTH = ("gradient", "plain", "film", "slide")
+_SMOOTH_SHARE = 0.4
+
 # Luma weights (red, blue) of BT.601 and BT.709; both occur, tagged and untagged.
 _LUMA_WEIGHTS = ((0.299, 0.114), (0.2126, 0.0722))
 
@@ -114,7 +117,9 @@ def _beat_alone(
     rng: np.random.Generator, photos: PhotoLibrary | None, text: TextRenderer | None
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return a picture with fringes but without the panel's grid, and its truth."""
-    content = draw_content(rng, SIZE, SIZE, photos=photos, text=text)
+    # Faint fringes are seen, and can be learned, on smooth ground: skies, walls, empty pages.
+    kind = rng.choice(_SMOOTH) if rng.random() < _SMOOTH_SHARE else None
+    content = draw_content(rng, SIZE, SIZE, photos=photos, text=text, kind=kind)
     soft = cv2.GaussianBlur(content, (0, 0), rng.uniform(0.4, 1.6))
     black, white = rng.uniform(0, 50), rng.uniform(140, 255)
     levels = black + (white - black) / 255 * np.arange(256) * rng.uniform(0.9, 1, (3, 1))
