@@ -20,6 +20,9 @@ from torch.nn import functional
 BLOCK = 8
 """Luma samples per block side; chroma (4:2:0) has half."""
 
+# Of cosine coefficients against samples.
+_GAIN = 4.0
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -126,8 +129,9 @@ class Network(nn.Module):
         ):
             basis = cosine_basis(stem.kernel_size[0], count)
             # Fringes are a hundredth of white: lift them to the size that layers work with, and
-            # hold back the mean, which would drown them.
-            gain = torch.full((count,), 4.0)
+            # hold back the mean, which would drown them. On the way out all are alike: means that
+            # weighed more would jump with every step of training.
+            gain = torch.full((count,), _GAIN)
             gain[0] = 2.0 / stem.kernel_size[0]
             here = slice(start, start + count)
             for layer in (stem, out):
@@ -135,7 +139,7 @@ class Network(nn.Module):
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
             stem.weight[here, 0] = basis * gain[:, None, None]
-            out.weight[:, here, 0, 0] = (basis / gain[:, None, None]).flatten(1).T
+            out.weight[:, here, 0, 0] = (basis / _GAIN).flatten(1).T
             start += count
 
     def forward(self, y: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:

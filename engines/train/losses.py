@@ -1,4 +1,4 @@
-"""What training minimises: differences of planes at several scales, and of their edges."""
+"""What training minimises: differences of planes at several scales, where eyes would see them."""
 
 from __future__ import annotations
 
@@ -8,66 +8,95 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-LUMA_SCALES = ((1, 1.0), (4, 1.0), (8, 1.0), (16, 0.5))
-CHROMA_SCALES = ((1, 1.0), (4, 1.0), (8, 0.5))
-"""(pooling, weight): fringes live in the bands that pooling keeps, noise and JPEG in the rest."""
+LUMA_SCALES = ((1, 0.5), (2, 0.5), (4, 1.0), (8, 1.0), (16, 1.0), (32, 0.5))
+CHROMA_SCALES = ((1, 0.5), (2, 0.5), (4, 1.0), (8, 1.0), (16, 0.5))
+"""(pooling, weight): fringes live in the bands that pooling keeps, noise and codecs in the rest."""
 
 STEPS_POOL, STEPS_WEIGHT = 4, 0.5
 """Steps between neighbouring cells of this size: the network works in blocks, whose edges show on
 flat ground long before a mean over pixels notices them."""
 
+EDGES_WEIGHT = 0.25
+"""Of luma's pixel-to-pixel steps: keeps text sharp."""
+
+MASKING = 0.02
+"""Mean luma step between pixels, in units of white, that hides half of a fringe: text and texture
+mask what lies on them, and what codecs do to them is not for the network to undo."""
+
 EPSILON = 1e-3
 """Where the losses turn from L1 to quadratic: a quarter of an 8-bit level."""
 
-FLOOR = EPSILON * sum(weight for _, weight in LUMA_SCALES + 2 * CHROMA_SCALES)
-"""Loss of a perfect output."""
-
-TYPICAL_LOSS = 0.1
+TYPICAL_LOSS = 0.06
 """Loss of a simulated input of middling strength: there `weights_by_strength` gives 1."""
 
+_CELL = 8
 _EACH = (1, 2, 3)
 
 
 def charbonnier(difference: Tensor) -> Tensor:
-    """Return the mean of sqrt(d^2 + epsilon^2): L1 with a smooth bottom (Charbonnier 1994)."""
-    return torch.sqrt(difference * difference + EPSILON * EPSILON).mean(_EACH)
+    """Return sqrt(d^2 + epsilon^2) - epsilon: L1 with a smooth bottom (Charbonnier 1994)."""
+    return torch.sqrt(difference * difference + EPSILON * EPSILON) - EPSILON
 
 
-def edges(difference: Tensor) -> Tensor:
-    """Return the mean absolute forward difference of (N, 1, H, W), both axes: keeps text sharp."""
-    return difference.diff(dim=-1).abs().mean(_EACH) + difference.diff(dim=-2).abs().mean(_EACH)
+def steps(difference: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the absolute forward differences of (N, 1, H, W), across and down."""
+    return difference.diff(dim=-1).abs(), difference.diff(dim=-2).abs()
 
 
-def plane_loss(difference: Tensor, scales: Sequence[tuple[int, float]]) -> Tensor:
-    """Return the weighted Charbonnier loss of (N, 1, H, W) over average-pooled scales.
+def visibility(luma: Tensor) -> Tensor:
+    """Return how well an error is seen, (N, 1, H/8, W/8) in 0..1: 1 on flat ground.
+
+    Args:
+        luma: The truth's, (N, 1, H, W) in 0..1.
+    """
+    across, down = steps(luma)
+    busy = functional.avg_pool2d(across[..., :-1, :] + down[..., :-1], _CELL)
+    return MASKING / (MASKING + busy)
+
+
+def seen(errors: Tensor, weights: Tensor) -> Tensor:
+    """Return each sample's mean of errors (N, 1, h, w), (N,), under weights of any resolution."""
+    size = errors.shape[-2:]
+    return (errors * functional.interpolate(weights, size, mode="nearest")).mean(_EACH)
+
+
+def plane_loss(difference: Tensor, scales: Sequence[tuple[int, float]], weights: Tensor) -> Tensor:
+    """Return the weighted loss of (N, 1, H, W) over average-pooled scales, (N,).
 
     The steps between pooled cells count beside it, see `STEPS_POOL`.
     """
     pools = {pool: functional.avg_pool2d(difference, pool) for pool, _ in scales if pool > 1}
-    terms = [weight * charbonnier(pools.get(pool, difference)) for pool, weight in scales]
-    terms.append(STEPS_WEIGHT * edges(pools[STEPS_POOL]))
+    terms = [
+        weight * seen(charbonnier(pools.get(pool, difference)), weights) for pool, weight in scales
+    ]
+    terms += [STEPS_WEIGHT * seen(step, weights) for step in steps(pools[STEPS_POOL])]
     return torch.stack(terms).sum(0)
 
 
 def demoire_loss(
     outputs: Sequence[Tensor], truths: Sequence[Tensor], *, offset: tuple[int, int] = (0, 0)
 ) -> Tensor:
-    """Return each sample's loss, (N,), over Y, U and V planes in 0..1.
+    """Return each sample's loss, (N,), over Y, U and V planes in 0..1; 0 for equal planes.
 
     Chroma counts as heavily as luma: most of what disturbs is colour.
 
     Args:
-        outputs: What the network made of a picture.
+        outputs: What the network made of a picture; luma at least 64 high and wide.
         truths: What it should have made.
-        offset: Rows and columns to leave out of every plane, so that the cells of pooling do not
-            always coincide with the network's blocks.
+        offset: Rows and columns, each below 8, to leave out of luma, and half of them of chroma,
+            so that the cells of pooling do not always coincide with the network's blocks.
     """
-    y, u, v = ((a - b)[..., offset[0] :, offset[1] :] for a, b in zip(outputs, truths, strict=True))
+    rows, columns = offset
+    weights = visibility(truths[0][..., rows:, columns:])
+    y, u, v = (a - b for a, b in zip(outputs, truths, strict=True))
+    y = y[..., rows:, columns:]
+    u, v = (plane[..., rows // 2 :, columns // 2 :] for plane in (u, v))
+    edges = torch.stack([seen(step, weights) for step in steps(y)]).sum(0)
     return (
-        plane_loss(y, LUMA_SCALES)
-        + 0.5 * edges(y)
-        + plane_loss(u, CHROMA_SCALES)
-        + plane_loss(v, CHROMA_SCALES)
+        plane_loss(y, LUMA_SCALES, weights)
+        + EDGES_WEIGHT * edges
+        + plane_loss(u, CHROMA_SCALES, weights)
+        + plane_loss(v, CHROMA_SCALES, weights)
     )
 
 
@@ -79,5 +108,5 @@ def weights_by_strength(inputs: Sequence[Tensor], truths: Sequence[Tensor]) -> T
     count once: they are many, and weighed up they teach to leave everything alone.
     """
     strength = demoire_loss(inputs, truths)
-    weights = torch.sqrt(TYPICAL_LOSS / strength).clamp(0.5, 2.5)
-    return torch.where(strength > 1.1 * FLOOR, weights, torch.ones_like(weights))
+    weights = torch.sqrt(TYPICAL_LOSS / strength.clamp_min(1e-9)).clamp(0.5, 2.5)
+    return torch.where(strength > 1e-4, weights, torch.ones_like(weights))

@@ -7,30 +7,38 @@ pytest.importorskip("torch", reason="needs the extra `train`")
 import torch
 
 from engines.train.losses import (
-    FLOOR,
     LUMA_SCALES,
+    MASKING,
     STEPS_POOL,
     charbonnier,
     demoire_loss,
-    edges,
     plane_loss,
+    seen,
+    steps,
+    visibility,
     weights_by_strength,
 )
+
+SIDE = 96
+ALL_SEEN = torch.ones(1, 1, SIDE // 8, SIDE // 8)
 
 
 def planes(seed=0, count=3):
     generator = torch.Generator().manual_seed(seed)
-    return [torch.rand(count, 1, side, side, generator=generator) for side in (64, 32, 32)]
+    return [torch.rand(count, 1, n, n, generator=generator) for n in (SIDE, SIDE // 2, SIDE // 2)]
 
 
 def ripple(amplitude, *, period=32.0):
-    wave = amplitude * torch.sin(2 * torch.pi * torch.arange(64) / period)
-    return wave.expand(1, 1, 64, 64)
+    wave = amplitude * torch.sin(2 * torch.pi * torch.arange(SIDE) / period)
+    return wave.expand(1, 1, SIDE, SIDE)
 
 
-def test_equal_pictures_cost_next_to_nothing():
-    loss = demoire_loss(planes(), planes())
-    assert loss.tolist() == pytest.approx([FLOOR] * 3)
+def grey(level=0.5):
+    return [torch.full((1, 1, n, n), level) for n in (SIDE, SIDE // 2, SIDE // 2)]
+
+
+def test_equal_pictures_cost_nothing():
+    assert demoire_loss(planes(), planes()).tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("plane", [0, 1, 2])
@@ -51,38 +59,69 @@ def test_each_sample_has_its_own_loss():
     assert first == third < second
 
 
-def test_charbonnier_is_the_mean_magnitude_with_a_smooth_bottom():
-    difference = torch.tensor([0.0, 3.0, -5.0, 0.0]).view(1, 1, 2, 2)
-    assert charbonnier(difference).item() == pytest.approx((3 + 5 + 2e-3) / 4, abs=1e-5)
+def test_charbonnier_is_the_magnitude_with_a_smooth_bottom():
+    errors = charbonnier(torch.tensor([0.0, 3.0, -5.0]))
+    assert errors.tolist() == pytest.approx([0, 3, 5], abs=2e-3)
+    small = charbonnier(torch.tensor([1e-4, 2e-4]))
+    assert small[1] == pytest.approx(4 * float(small[0]), rel=0.05)
 
 
-def test_edges_ignore_shading_and_see_steps():
-    assert edges(torch.full((1, 1, 8, 8), 0.7)).item() == 0
-    step = torch.zeros(1, 1, 8, 8)
-    step[..., 4:] = 1
-    assert edges(step).item() == pytest.approx(1 / 7)
+def test_steps_ignore_shading_and_see_edges():
+    assert not any(step.any() for step in steps(torch.full((1, 1, 8, 8), 0.7)))
+    edge = torch.zeros(1, 1, 8, 8)
+    edge[..., 4:] = 1
+    across, down = steps(edge)
+    assert across.sum() == 8
+    assert down.sum() == 0
 
 
-def test_blocks_cost_more_than_a_long_wave_of_the_same_size():
-    blocks = 0.02 * (torch.arange(64) // 8 % 2 * 2.0 - 1).expand(1, 1, 64, 64)
-    wave = ripple(0.02 * 2**0.5, period=64.0)
-    scale = ((STEPS_POOL, 1.0),)
-    assert plane_loss(blocks, scale) > 1.3 * plane_loss(wave, scale)
+def test_flat_ground_hides_nothing_and_texture_hides_half():
+    assert visibility(grey()[0]).unique().tolist() == [1]
+    checks = (torch.arange(SIDE)[:, None] + torch.arange(SIDE)) % 2 * MASKING / 2
+    assert visibility(checks.expand(1, 1, SIDE, SIDE)).unique().tolist() == pytest.approx([0.5])
 
 
-def test_offset_leaves_out_rows_and_columns():
-    outputs = planes()
-    for plane in outputs:
-        plane[..., :3, :] += 0.5
-        plane[..., :, :5] += 0.5
-    assert demoire_loss(outputs, planes())[0] > 2 * FLOOR
-    assert demoire_loss(outputs, planes(), offset=(3, 5)).tolist() == pytest.approx([FLOOR] * 3)
+def test_error_on_flat_ground_costs_more_than_on_texture():
+    (truth, *chroma) = grey()
+    truth = truth.clone()
+    truth[..., SIDE // 2 :] += 0.4 * (torch.arange(SIDE // 2) % 2)
+    losses = []
+    for half in (slice(0, SIDE // 2), slice(SIDE // 2, SIDE)):
+        output = truth.clone()
+        output[..., half] += 0.05
+        losses.append(demoire_loss([output, *chroma], [truth, *chroma]).item())
+    assert losses[0] > 3 * losses[1] > 0
+
+
+def test_errors_are_weighed_where_they_lie():
+    errors = torch.zeros(2, 1, 16, 16)
+    errors[0, :, :8, :8] = errors[1, :, 8:, 8:] = 1
+    weights = torch.zeros(2, 1, 2, 2)
+    weights[:, :, 0, 0] = 1
+    assert seen(errors, weights).tolist() == [0.25, 0]
 
 
 def test_fringes_cost_more_than_noise_of_the_same_size():
     generator = torch.Generator().manual_seed(0)
-    noise = 0.1 / 2**0.5 * torch.randn(1, 1, 64, 64, generator=generator)
-    assert plane_loss(ripple(0.1), LUMA_SCALES) > 2 * plane_loss(noise, LUMA_SCALES)
+    noise = 0.1 / 2**0.5 * torch.randn(1, 1, SIDE, SIDE, generator=generator)
+    fringe = plane_loss(ripple(0.1), LUMA_SCALES, ALL_SEEN)
+    assert fringe > 2 * plane_loss(noise, LUMA_SCALES, ALL_SEEN)
+
+
+def test_blocks_cost_more_than_a_long_wave_of_the_same_size():
+    blocks = 0.02 * (torch.arange(SIDE) // 8 % 2 * 2.0 - 1).expand(1, 1, SIDE, SIDE)
+    wave = ripple(0.02 * 2**0.5, period=64.0)
+    scale = ((STEPS_POOL, 1.0),)
+    assert plane_loss(blocks, scale, ALL_SEEN) > 1.3 * plane_loss(wave, scale, ALL_SEEN)
+
+
+def test_offset_leaves_out_rows_and_columns_of_every_plane():
+    outputs = planes()
+    for plane, (rows, columns) in zip(outputs, ((4, 6), (2, 3), (2, 3)), strict=True):
+        plane[..., :rows, :] += 0.5
+        plane[..., :, :columns] += 0.5
+    assert demoire_loss(outputs, planes()).min() > 0.01
+    assert demoire_loss(outputs, planes(), offset=(4, 6)).tolist() == [0, 0, 0]
 
 
 def test_loss_can_be_minimised_from_zero_error():
@@ -92,9 +131,8 @@ def test_loss_can_be_minimised_from_zero_error():
 
 
 def strength_weight(amplitude):
-    _, u, v = planes(count=1)
-    truth = torch.full((1, 1, 64, 64), 0.5)
-    return weights_by_strength([truth + ripple(amplitude), u, v], [truth, u, v]).item()
+    truth, *chroma = grey()
+    return weights_by_strength([truth + ripple(amplitude), *chroma], [truth, *chroma]).item()
 
 
 def test_faint_moire_weighs_more_than_strong_within_bounds():
