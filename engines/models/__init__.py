@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 WEIGHTS = Path(__file__).parent / "weights"
 
 MODELS: dict[str, dict[str, Any]] = {
-    "nano": {"analysis": 64, "widths": (32, 48, 64, 96), "depths": (0, 1, 1, 2)},
+    "nano": {
+        "analysis": 64,
+        "widths": (32, 48, 64, 96),
+        "depths": (0, 1, 1, 2),
+        "bands": True,
+    },
 }
 """Tiers by name: keyword arguments of `engines.models.network.NetworkConfig`."""
 

@@ -20,8 +20,11 @@ from torch.nn import functional
 BLOCK = 8
 """Luma samples per block side; chroma (4:2:0) has half."""
 
-# Of cosine coefficients against samples.
+# Of a block's cosine coefficients against orthonormal ones; of its mean against that in samples.
 _GAIN = 4.0
+_MEAN_GAIN = 2.0
+# Of the means, once more, where they are split into bands.
+_LIFT = 4.0
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,15 @@ class NetworkConfig:
     """Channels at strides 8, 16, 32, ..."""
     depths: tuple[int, ...] = (1, 2, 3)
     """Residual blocks at each stride, on the way down; the way up has one each."""
+    bands: bool = False
+    """Whether the means of blocks are split into bands that are gated, see `MeanBands`."""
 
     def __post_init__(self) -> None:
         if not 5 <= self.analysis <= 80:
             # A fifth each is U's and V's, at most 16 functions of a 4x4 block.
             raise ValueError(f"analysis must be 5..80 coefficients, got {self.analysis}")
+        if self.bands and len(self.widths) < 2:
+            raise ValueError(f"bands lie between two scales or more, got {self.widths=}")
 
     @property
     def multiple(self) -> int:
@@ -82,6 +89,71 @@ class ResidualBlock(nn.Module):
         return out
 
 
+class MeanBands(nn.Module):
+    """The means of blocks as a Laplacian pyramid, each band gated at its own scale.
+
+    A fringe longer than a block lies in the blocks' means. To add its negative, a network would
+    have to carry its phase to a hundredth of white through every layer; to let a gate take what is
+    there, it only has to know that it is fringe.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        widths = config.widths[:-1]  # the coarsest scale has no coarser one to differ from
+        planes = 3
+        self.split = nn.Conv2d(config.analysis, planes, 1, bias=False)
+        self.enter = nn.ModuleList(nn.Conv2d(planes, width, 1, bias=False) for width in widths)
+        self.enter_energy = nn.ModuleList(
+            nn.Conv2d(planes, width, 1, bias=False) for width in widths
+        )
+        self.gate = nn.ModuleList(nn.Conv2d(width, planes, 1) for width in widths)
+        self.join = nn.Conv2d(planes, config.analysis, 1, bias=False)
+        for layer in (*self.enter, *self.enter_energy, *self.gate):
+            for parameter in layer.parameters():
+                nn.init.zeros_(parameter)
+        self._start_with_means(config.analysis)
+
+    @torch.no_grad()
+    def _start_with_means(self, analysis: int) -> None:
+        """Take the lowest cosine coefficient of each plane, lifted, and put it back as it was."""
+        nn.init.zeros_(self.split.weight)
+        nn.init.zeros_(self.join.weight)
+        for plane, (start, side) in enumerate(
+            zip(_starts(analysis), (BLOCK, BLOCK // 2, BLOCK // 2), strict=True)
+        ):
+            self.split.weight[plane, start] = _LIFT
+            self.join.weight[start, plane] = _GAIN / _MEAN_GAIN / _LIFT * side
+
+    def analyse(self, blocks: Tensor) -> list[Tensor]:
+        """(N, analysis, H/8, W/8) coefficients to one (N, 3, ., .) band each, finest first."""
+        bands, means = [], self.split(blocks)
+        for _ in self.gate:
+            coarser = functional.avg_pool2d(means, 2)
+            bands.append(means - _double(coarser))
+            means = coarser
+        return bands
+
+    def look(self, band: Tensor, level: int) -> Tensor:
+        """Return what the encoder of a level sees of its band: sign and magnitude."""
+        seen: Tensor = self.enter[level](band) + self.enter_energy[level](band.abs())
+        return seen
+
+    def take(self, band: Tensor, level: int, x: Tensor, coarser: Tensor | None) -> Tensor:
+        """Return what to subtract from the means down to this level."""
+        taken: Tensor = self.gate[level](x) * band
+        return taken if coarser is None else taken + _double(coarser)
+
+
+def _double(x: Tensor) -> Tensor:
+    return functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def _starts(analysis: int) -> tuple[int, int, int]:
+    """Return where the coefficients of Y, U and V begin."""
+    chroma = analysis // 5
+    return 0, analysis - 2 * chroma, analysis - chroma
+
+
 class Network(nn.Module):
     """Planes to residual planes; see the module's docstring for the idea."""
 
@@ -101,6 +173,7 @@ class Network(nn.Module):
         )
         self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in pairwise(widths))
         self.decode = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
+        self.bands = MeanBands(config) if config.bands else None
         self.gate = nn.Conv2d(widths[0], config.analysis, 1)
         self.bias = nn.Conv2d(widths[0], config.analysis, 1)
         self.out_y = nn.Conv2d(config.analysis, BLOCK * BLOCK, 1)
@@ -132,7 +205,7 @@ class Network(nn.Module):
             # hold back the mean, which would drown them. On the way out all are alike: means that
             # weighed more would jump with every step of training.
             gain = torch.full((count,), _GAIN)
-            gain[0] = 2.0 / stem.kernel_size[0]
+            gain[0] = _MEAN_GAIN / stem.kernel_size[0]
             here = slice(start, start + count)
             for layer in (stem, out):
                 nn.init.zeros_(layer.weight)
@@ -156,18 +229,25 @@ class Network(nn.Module):
         """
         blocks = self.stem_y(y - 0.5) + self.stem_u(u - 0.5) + self.stem_v(v - 0.5)
         # A coefficient's sign is the fringe's phase, its magnitude how much fringe there is.
-        x = self.enter(blocks) + self.enter_energy(blocks.abs())
-        x = functional.relu(x)  # (N, C0, H/8, W/8)
+        x = self.enter(blocks) + self.enter_energy(blocks.abs())  # (N, C0, H/8, W/8)
+        bands = self.bands.analyse(blocks) if self.bands is not None else []
         skips = []
         for level, encode in enumerate(self.encode):
-            x = encode(x)
+            if self.bands is not None and level < len(bands):
+                x = x + self.bands.look(bands[level], level)
+            x = encode(functional.relu(x))
             if level < len(self.down):
                 skips.append(x)
-                x = functional.relu(self.down[level](x))
+                x = self.down[level](x)
+        taken = None
         for level in reversed(range(len(self.down))):
             x = skips[level] + functional.pixel_shuffle(self.up[level](x), 2)
             x = self.decode[level](x)
+            if self.bands is not None:
+                taken = self.bands.take(bands[level], level, x, taken)
         mixed = self.gate(x) * blocks + self.bias(x)  # (N, analysis, H/8, W/8)
+        if self.bands is not None:
+            mixed = mixed + self.bands.join(taken)
         shuffle = functional.pixel_shuffle
         return (
             shuffle(self.out_y(mixed), BLOCK),

@@ -8,7 +8,7 @@ from engines.export import export_onnx
 from engines.models.checkpoint import load_checkpoint, save_checkpoint
 from engines.models.network import Network, NetworkConfig
 
-SMALL = NetworkConfig(analysis=16, widths=(8, 12, 16), depths=(0, 1, 1))
+SMALL = NetworkConfig(analysis=16, widths=(8, 12, 16), depths=(0, 1, 1), bands=True)
 
 
 def random_network(seed: int = 0) -> Network:
@@ -17,7 +17,7 @@ def random_network(seed: int = 0) -> Network:
     network = Network(SMALL)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
-            if name.startswith(("gate", "bias", "decode", "encode")):
+            if name.startswith(("gate", "bias", "decode", "encode", "bands.enter", "bands.gate")):
                 parameter.normal_(std=0.1)
     return network.eval()
 

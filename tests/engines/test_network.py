@@ -13,6 +13,7 @@ from engines.models.checkpoint import load_checkpoint, save_checkpoint
 from engines.models.network import Network, NetworkConfig, cosine_basis, count_macs
 
 SMALL = NetworkConfig(analysis=10, widths=(4, 6), depths=(0, 1))
+BANDED = NetworkConfig(analysis=10, widths=(4, 6, 8), depths=(0, 1, 1), bands=True)
 TIERS = {name: NetworkConfig(**values) for name, values in MODELS.items()}
 
 
@@ -27,7 +28,9 @@ def fresh(config, seed=0):
     return Network(config).eval()
 
 
-@pytest.mark.parametrize("config", [SMALL, *TIERS.values()], ids=["small", *TIERS])
+@pytest.mark.parametrize(
+    "config", [SMALL, BANDED, *TIERS.values()], ids=["small", "banded", *TIERS]
+)
 def test_residuals_have_the_shapes_of_the_planes(config):
     planes = picture(config.multiple, 2 * config.multiple)
     with torch.inference_mode():
@@ -52,9 +55,58 @@ def test_synthesis_starts_as_the_inverse_of_the_stem():
         network.gate.weight.zero_()
         network.bias.weight.zero_()
         network.gate.bias.fill_(1.0)  # "all of it is fringe"
+        network.gate.bias[[0, 48, 64]] = torch.tensor([16.0, 8.0, 8.0])  # means come in smaller
         residuals = network(y, u, v)
     for plane, residual in zip((y, u, v), residuals, strict=True):
         torch.testing.assert_close(residual, plane - 0.5, atol=1e-5, rtol=0)
+
+
+def test_closed_bands_change_nothing():
+    plain = fresh(NetworkConfig(analysis=10, widths=(4, 6, 8), depths=(0, 1, 1)))
+    banded = fresh(BANDED, seed=1)
+    missing, unexpected = banded.load_state_dict(plain.state_dict(), strict=False)
+    assert all(name.startswith("bands.") for name in missing)
+    assert not unexpected
+    planes = picture()
+    with torch.inference_mode():
+        for a, b in zip(plain(*planes), banded(*planes), strict=True):
+            torch.testing.assert_close(a, b)
+
+
+def waves(period, *, side=384):
+    """Grey with a sine of `period` luma samples along rows, alike in all three planes."""
+    phase = 2 * torch.pi * torch.arange(side) / period
+    wave = 0.5 + 0.1 * torch.sin(phase).expand(1, 1, side, side)
+    return wave, wave[..., ::2, ::2], wave[..., ::2, ::2]
+
+
+@pytest.mark.parametrize("period", [24, 40, 64])
+def test_open_bands_take_long_waves_and_leave_the_mean(period):
+    network = fresh(NetworkConfig(analysis=64, widths=(4,) * 4, depths=(0,) * 4, bands=True))
+    with torch.no_grad():
+        for layer in (network.gate, network.bias):
+            layer.weight.zero_()
+        for gate in network.bands.gate:
+            gate.bias.fill_(1.0)
+        planes = waves(period)
+        residuals = network(*planes)
+    for plane, residual in zip(planes, residuals, strict=True):
+        inner = slice(64 * plane.shape[-1] // 384, -64 * plane.shape[-1] // 384)
+        left = (plane - residual)[..., inner]
+        assert left.std() < 0.6 * plane.std()
+        assert left.mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_bands_of_flat_pictures_are_empty():
+    network = fresh(BANDED)
+    blocks = torch.rand(1, 10, 1, 1).expand(1, 10, 8, 12)
+    for band in network.bands.analyse(blocks):
+        assert band.abs().max() < 1e-5
+
+
+def test_bands_need_a_coarser_scale():
+    with pytest.raises(ValueError, match=r"two scales or more, got self\.widths=\(4,\)"):
+        NetworkConfig(widths=(4,), depths=(0,), bands=True)
 
 
 def test_blocks_are_looked_at_in_context():
