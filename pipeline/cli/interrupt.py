@@ -16,16 +16,19 @@ _DEFAULTS: dict[signal.Signals, Callable[[int, FrameType | None], Any] | signal.
     signal.SIGINT: signal.default_int_handler,
     signal.SIGTERM: signal.SIG_DFL,
 }
-_NOTICE = b"\ndemoire: stopping after the frames on their way; press Ctrl-C again to abort\n"
 
 
 @contextmanager
-def stop_on_interrupt() -> Iterator[threading.Event]:
+def stop_on_interrupt(*, after: str = "the frames on their way") -> Iterator[threading.Event]:
     """Yield an event that the first SIGINT or SIGTERM sets; the second acts as Python's default.
 
     Use it in the main thread only.
+
+    Args:
+        after: What is still done, for the notice.
     """
     stop = threading.Event()
+    notice = f"\ndemoire: stopping after {after}; press Ctrl-C again to abort\n".encode()
     previous = {number: signal.getsignal(number) for number in _DEFAULTS}
 
     def on_signal(number: int, frame: FrameType | None) -> None:
@@ -33,7 +36,7 @@ def stop_on_interrupt() -> Iterator[threading.Event]:
             signal.signal(each, handler)
         stop.set()
         # Not print(): a handler may run in the middle of another write to the same buffer.
-        os.write(2, _NOTICE)
+        os.write(2, notice)
 
     for number in _DEFAULTS:
         signal.signal(number, on_signal)

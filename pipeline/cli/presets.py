@@ -16,12 +16,12 @@ def presets(debug: Debug = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from pipeline import config
+    from pipeline import config, layers
 
-    defaults = dict(config.flattened(config.Config().model_dump()))
+    defaults = dict(layers.flattened(config.Config().model_dump()))
     table = Table("preset", "for", "changes", "default", box=None, header_style="bold")
     for preset in config.presets():
-        changes = dict(config.flattened(preset.values))
+        changes = dict(layers.flattened(preset.values))
         table.add_row(
             preset.name,
             preset.about,

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from engines.engine import BACKENDS
 from engines.errors import EngineError
 from pipeline import __version__
-from pipeline.cli import app, clean, demo, doctor, export, machine, presets
+from pipeline.cli import app, clean, demo, doctor, export, machine, presets, train
 from pipeline.cli.doctor import suggestion, traps
 from pipeline.cli.machine import Attempt, Cpu
 from pipeline.sinks.codecs import CODECS
@@ -22,6 +22,7 @@ COMMANDS = {
     "doctor": doctor,
     "export": export,
     "presets": presets,
+    "train": train,
 }
 # Not pydantic, which typer itself imports.
 HEAVY = ("torch", "openvino", "cv2", "numpy", "av", "yaml")

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.config import Config, flattened, load_config, nested, parse_time, presets
+from pipeline.config import Config, load_config, parse_time, presets
 from pipeline.errors import ConfigError
+from pipeline.layers import flattened, nested
 
 
 def written(folder: Path, text: str) -> Path:
