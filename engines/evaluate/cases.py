@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
@@ -97,7 +97,7 @@ class SimulatedCases(Cases):
     def __iter__(self) -> Iterator[Case]:
         for number, name in enumerate(self.names):
             rng = np.random.default_rng(_HELD_OUT + number)
-            conditions = draw_conditions(rng)
+            conditions = replace(draw_conditions(rng), flicker=None)
             size = {"height": SIMULATED_SIDE, "width": SIMULATED_SIDE}
             filmed = film(
                 draw_content(rng, *content_size(conditions, **size)), conditions, rng, **size

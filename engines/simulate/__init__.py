@@ -1,8 +1,9 @@
 """A screen, a camera and the codec between them: moiré made from first principles, with its truth.
 
 The chain is content -> display -> optics -> sensor -> camera -> codec, one module each; `film` runs
-it, `conditions` draws the physical parameters, `clip` moves the camera over time. NumPy and OpenCV
-only: the base install simulates.
+it, `conditions` draws the physical parameters, `clip` moves the camera over time (`shutter`,
+`metering` and `clip_codec` are what only time shows), `takes` makes all of it from a seed. NumPy,
+OpenCV and PyAV only: the base install simulates.
 """
 
 SIMULATORS: dict[str, str] = {"screen": "engines.simulate.film:film"}

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.simulate.conditions import Conditions
 from engines.simulate.content import Scene
-from engines.simulate.film import Filmed, film
+from engines.simulate.film import Filmed, film, sensor_size
+from engines.simulate.metering import Meter, Metering
+from engines.simulate.shutter import row_delays_s
 
 _TREMOR_HZ = (4.0, 12.0)
 """Physiological hand tremor; its amplitude falls with the square of the frequency."""
+_SLICES = 5
+"""Moments at which the pose is known while a picture is read out: 6 ms apart at most, under a
+tenth of the fastest tremor's period."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,28 @@ class Trajectory:
             ),
         )
 
+    def during(self, conditions: Conditions, time_s: float, readout_s: float) -> Conditions:
+        """Return `conditions` with the pose at `time_s` and those until the last row is exposed."""
+        now = replace(self.at(conditions, time_s), time_s=time_s)
+        times = time_s + np.linspace(0, readout_s, _SLICES)
+        sweep = tuple(self.at(conditions, time).pose for time in times.tolist())
+        return replace(now, sweep=sweep) if len(set(sweep)) > 1 else now
+
+
+def draw_hand(rng: np.random.Generator) -> Hand:
+    """Draw a hand, from a calm one to one that walks."""
+    low, high = np.log((0.3, 6.0))
+    return Hand(
+        tremor_px=float(np.exp(rng.uniform(low, high))),
+        drift_px_s=rng.uniform(0, 12),
+        sway_deg=rng.uniform(0.02, 0.3),
+    )
+
+
+def draw_tripod(rng: np.random.Generator) -> Hand:
+    """Draw a tripod: what is left is a floor that trembles, below a twentieth of a pixel."""
+    return Hand(tremor_px=rng.uniform(0, 0.05), drift_px_s=0.0, sway_deg=0.0)
+
 
 def simulate_clip(
     scene: Scene,
@@ -75,8 +101,11 @@ def simulate_clip(
     frame_rate: float,
     frames: int,
     workers: int = 2,
+    metering: Metering | None = None,
 ) -> Iterator[Filmed]:
     """Yield the clip's frames in order, each with its truth.
+
+    A rolling shutter of `conditions` shears what moves, and makes bands of its flicker.
 
     Args:
         scene: What plays on the screen; large enough for `film.content_size`.
@@ -88,20 +117,42 @@ def simulate_clip(
         frame_rate: Frames per second.
         frames: Length of the clip.
         workers: Frames simulated at a time, on threads (NumPy and OpenCV release the GIL).
+        metering: How exposure and white balance follow the screen; fixed without.
     """
+    meter = None if metering is None else Meter(metering)
+    readout_s = _readout_s(conditions, height=height, width=width)
     trajectory = Trajectory(hand, np.random.default_rng(seed), ratio=conditions.pose.ratio)
 
-    def shoot(number: int, content: NDArray[np.uint8]) -> Filmed:
-        pose = trajectory.at(conditions, number / frame_rate)
+    def shoot(number: int, content: NDArray[np.uint8], settings: Conditions) -> Filmed:
+        posed = trajectory.during(settings, number / frame_rate, readout_s)
         noise = np.random.default_rng([seed, number])
-        return film(content, pose, noise, height=height, width=width)
+        return film(content, posed, noise, height=height, width=width)
 
-    pending: deque[Future[Filmed]] = deque()
+    def begin(number: int) -> Future[Filmed]:
+        time_s = number / frame_rate
+        content = scene.frame(time_s)
+        settings = meter.follow(conditions, content, time_s=time_s) if meter else conditions
+        return pool.submit(shoot, number, content, settings)
+
     with ThreadPoolExecutor(workers) as pool:
-        for number in count():
-            if number < frames:
-                pending.append(pool.submit(shoot, number, scene.frame(number / frame_rate)))
-            if not pending:
-                return
-            if len(pending) > workers or number >= frames:
-                yield pending.popleft().result()
+        yield from _in_order(begin, frames, ahead=workers)
+
+
+def _in_order(
+    begin: Callable[[int], Future[Filmed]], frames: int, *, ahead: int
+) -> Iterator[Filmed]:
+    """Yield each frame's result while so many more are under way."""
+    pending: deque[Future[Filmed]] = deque()
+    for number in range(frames):
+        pending.append(begin(number))
+        if len(pending) > ahead:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+def _readout_s(conditions: Conditions, *, height: int, width: int) -> float:
+    """Return how much later the picture's last row is exposed than its first."""
+    rows, _ = sensor_size(conditions, height=height, width=width)
+    delays = row_delays_s(conditions.shutter, rows=rows, field=conditions.lens.field)
+    return float(delays[-1])

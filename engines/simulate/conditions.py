@@ -10,17 +10,22 @@ from engines.simulate.camera import Camera
 from engines.simulate.codec import Compression
 from engines.simulate.display import Panel, PanelKind
 from engines.simulate.optics import Lens, Pose
-from engines.simulate.sensor import Sensor
+from engines.simulate.sensor import Filters, Sensor
+from engines.simulate.shutter import Flicker, Shutter, draw_flicker, draw_shutter
 
 # Shares of panels in the field: desktop stripes, a few BGR, OLED phones, TVs, LED walls.
 _PANELS: dict[PanelKind, float] = {
-    "stripe": 0.60,
+    "stripe": 0.56,
     "bgr": 0.10,
     "pentile": 0.07,
     "diamond": 0.08,
     "wrgb": 0.07,
-    "led": 0.08,
+    "led": 0.12,
 }
+
+# Phones with quad-Bayer sensors bin them for video and for most photos.
+_FILTERS: dict[Filters, float] = {"bayer": 0.75, "quad": 0.15, "quad_binned": 0.10}
+_FLICKER_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,14 @@ class Conditions:
     leaving the long fringes; the truth goes the same way. 1..3."""
     compression: Compression | None = None
     """Of the picture itself; None: not compressed."""
+    shutter: Shutter = field(default_factory=Shutter)
+    flicker: Flicker | None = None
+    """Pulses of the screen's light; None: it is steady. A shutter that rolls makes bands of it."""
+    time_s: float = 0.0
+    """When the first row's exposure begins: moves the bands of a clip."""
+    sweep: tuple[Pose, ...] = ()
+    """Poses while the picture is read out, evenly spaced from its first row to its last; empty:
+    `pose` throughout."""
 
 
 def draw_conditions(rng: np.random.Generator) -> Conditions:
@@ -54,7 +67,7 @@ def draw_conditions(rng: np.random.Generator) -> Conditions:
         leak=rng.uniform(0.0, 0.1),
     )
     copied = rng.random() < 0.5
-    return Conditions(
+    drawn = Conditions(
         panel=panel,
         pose=_draw_led_pose(rng) if panel.kind == "led" else _draw_pose(rng),
         focal=rng.uniform(1500, 5000),
@@ -72,6 +85,21 @@ def draw_conditions(rng: np.random.Generator) -> Conditions:
         rescale=rng.uniform(1.2, 3.0) if copied else 1.0,
         compression=draw_compression(rng) if rng.random() < 0.9 else None,
     )
+    # From a generator of its own: what a seed gave before these were drawn, it still gives.
+    return _with_sensor_timing(drawn, rng.spawn(1)[0])
+
+
+def _with_sensor_timing(drawn: Conditions, rng: np.random.Generator) -> Conditions:
+    """Return `drawn` with the layout of the filters, a rolling shutter and perhaps flicker."""
+    filters = list(_FILTERS)[rng.choice(len(_FILTERS), p=list(_FILTERS.values()))]
+    shutter = draw_shutter(rng)
+    flickers = rng.random() < _FLICKER_SHARE
+    return replace(
+        drawn,
+        sensor=replace(drawn.sensor, filters=filters),
+        shutter=shutter,
+        flicker=draw_flicker(rng, shutter.exposure_ms) if flickers else None,
+    )
 
 
 def draw_compression(rng: np.random.Generator) -> Compression:
@@ -87,7 +115,9 @@ def _draw_pose(rng: np.random.Generator) -> Pose:
     if rng.random() < 0.8:
         resonance = rng.choice([2.0, 1.0, 0.667, 1.333, 4 / 3 * 2], p=[0.35, 0.2, 0.05, 0.15, 0.25])
         # The closer, the longer the fringes: 2 % off makes them about 100 pixels long.
-        ratio = float(resonance * np.exp(rng.normal(0, rng.choice([0.01, 0.03, 0.07]))))
+        ratio = float(
+            resonance * np.exp(rng.normal(0, rng.choice([0.01, 0.03, 0.07], p=[0.15, 0.45, 0.4])))
+        )
     upright = rng.random() < 0.4
     return Pose(
         ratio=ratio,

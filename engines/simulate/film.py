@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, cast
@@ -10,13 +11,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.simulate import camera, codec, display, optics, sensor
+from engines.simulate import camera, codec, display, optics, sensor, shutter
 from engines.simulate.conditions import Conditions
 
 
 @dataclass(frozen=True)
 class Filmed:
     """A picture and its truth, (H, W, 3) uint8 RGB: same geometry, lens, colours and codec.
+
+    The truth has no grid, no noise and no flicker.
 
     The codec takes texture from both: what it took is not for the network to bring back.
     """
@@ -31,6 +34,10 @@ _MARGIN = 16
 
 _FIT_CELL = 4
 _FIT_INERTIA = 1e-4
+_FIT_SHARE = 0.05
+"""Of a frame in a clip's fit: it follows within 20 frames."""
+
+_Sums = NDArray[np.floating[Any]]
 
 
 def content_size(conditions: Conditions, *, height: int, width: int) -> tuple[int, int]:
@@ -41,6 +48,15 @@ def content_size(conditions: Conditions, *, height: int, width: int) -> tuple[in
     x, y = _points(conditions, height=height, width=width, oversampling=1)
     reach_y, reach_x = float(np.abs(y).max()), float(np.abs(x).max())
     return ceil(2 * _SPARE * reach_y) + _MARGIN, ceil(2 * _SPARE * reach_x) + _MARGIN
+
+
+def sensor_size(conditions: Conditions, *, height: int, width: int) -> tuple[int, int]:
+    """Return the (rows, columns) of sensor pixels of a picture: whole mosaics."""
+    shrink = conditions.camera.shrink
+    rows, columns = (2 * ceil(side * shrink / 2) for side in (height, width))
+    if conditions.sensor.filters == "quad":
+        return max(sensor.LEAST_SIDE, rows), max(sensor.LEAST_SIDE, columns)
+    return rows, columns
 
 
 def film(
@@ -91,9 +107,13 @@ def _points(
     conditions: Conditions, *, height: int, width: int, oversampling: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return where each sample of the sensor looks, in screen pixels from the content's centre."""
-    shrink = conditions.camera.shrink
-    rows, columns = 2 * ceil(height * shrink / 2), 2 * ceil(width * shrink / 2)  # whole mosaics
-    to_screen = optics.homography(conditions.pose, focal=conditions.focal)
+    rows, columns = sensor_size(conditions, height=height, width=width)
+    if conditions.sweep:
+        to_screen = optics.swept_homography(
+            conditions.sweep, focal=conditions.focal, rows=rows * oversampling
+        )
+    else:
+        to_screen = optics.homography(conditions.pose, focal=conditions.focal)
     return optics.screen_points(
         to_screen, conditions.lens, height=rows, width=columns, oversampling=oversampling
     )
@@ -127,10 +147,18 @@ def _picture(
     oversampling: int,
     size: tuple[int, int],
 ) -> NDArray[np.uint8]:
-    raw = sensor.mosaic(_signal(light, conditions, oversampling))
-    raw = np.clip(sensor.add_noise(raw, conditions.sensor, rng), 0, 1)
-    signal = camera.demosaic(raw, conditions.camera.demosaic)
-    return _develop(signal, conditions, size, conditions.camera.shrink_filter)
+    signal = _signal(light, conditions, oversampling)
+    if conditions.flicker is not None:
+        delays = shutter.row_delays_s(
+            conditions.shutter, rows=len(signal), field=conditions.lens.field
+        )
+        gain = shutter.row_gain(
+            conditions.flicker, conditions.time_s + delays, conditions.shutter.exposure_ms
+        )
+        signal *= gain[:, None, None]
+    raw = sensor.read_out(signal, conditions.sensor, rng)
+    rgb = camera.demosaic(raw, conditions.camera.demosaic)
+    return _develop(rgb, conditions, size, conditions.camera.shrink_filter)
 
 
 def _truth(
@@ -148,18 +176,44 @@ def match_colours(truth: NDArray[np.uint8], picture: NDArray[np.uint8]) -> NDArr
     and nobody could tell it from the picture. Each channel becomes the least-squares fit, over
     means of 4x4 pixels, of all three channels, its own square and a constant.
     """
+    return _recoloured(truth, _sums(truth, picture))
+
+
+def match_clip_colours(clip: Iterable[Filmed]) -> Iterator[Filmed]:
+    """Yield a clip's frames with truths in the colours of their pictures, see `match_colours`.
+
+    The fit follows the clip slowly: one made anew for each frame would make the truth flicker.
+    """
+    sums: _Sums | None = None
+    for filmed in clip:
+        found = _sums(filmed.truth, filmed.picture)
+        sums = found if sums is None else sums + _FIT_SHARE * (found - sums)
+        yield Filmed(filmed.picture, _recoloured(filmed.truth, sums))
+
+
+def _sums(truth: NDArray[np.uint8], picture: NDArray[np.uint8]) -> _Sums:
+    """Return each channel's normal equations, (3, 6, 5): matrix, and right side below."""
     height, width = truth.shape[:2]
     size = (max(1, width // _FIT_CELL), max(1, height // _FIT_CELL))
     wanted, given = (
         _units(cv2.resize(p, size, interpolation=cv2.INTER_AREA)) for p in (picture, truth)
     )
+    sums = []
+    for channel in range(3):
+        rows = _features(given, channel)
+        error = rows.T @ (wanted[:, channel] - given[:, channel]) / len(rows)
+        sums.append(np.vstack([rows.T @ rows / len(rows), error]))
+    return np.stack(sums)
+
+
+def _recoloured(truth: NDArray[np.uint8], sums: _Sums) -> NDArray[np.uint8]:
+    """Return `truth` changed by what the normal equations say."""
     full = _units(truth)
     matched = np.empty_like(full)
     for channel in range(3):
-        rows = _features(given, channel)
         # What flat content leaves undetermined stays as it is: small changes are preferred.
-        normal = rows.T @ rows / len(rows) + _FIT_INERTIA * np.eye(rows.shape[1])
-        error = rows.T @ (wanted[:, channel] - given[:, channel]) / len(rows)
+        matrix, error = sums[channel, :-1], sums[channel, -1]
+        normal = matrix + _FIT_INERTIA * np.eye(len(matrix))
         change = np.linalg.solve(normal, error).astype(np.float32)
         matched[:, channel] = full[:, channel] + _features(full, channel) @ change
     rounded: NDArray[np.uint8] = np.clip(matched * 255 + 0.5, 0, 255).astype(np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -67,13 +68,32 @@ def homography(pose: Pose, *, focal: float) -> NDArray[np.float64]:
     return result
 
 
+def swept_homography(poses: Sequence[Pose], *, focal: float, rows: int) -> NDArray[np.float64]:
+    """Return one map for each row of a rolling shutter, (rows, 3, 3), see `homography`.
+
+    Args:
+        poses: The camera's poses while the picture is read out, evenly spaced in time from the
+            first row to the last; rows between two of them are interpolated.
+        focal: Focal length in sensor pixels.
+        rows: Rows of sample points.
+    """
+    maps = np.stack([homography(pose, focal=focal) for pose in poses])
+    place = np.linspace(0, len(maps) - 1, rows)
+    before = np.minimum(place.astype(np.intp), max(0, len(maps) - 2))
+    after = np.minimum(before + 1, len(maps) - 1)
+    weight = (place - before)[:, None, None]
+    swept: NDArray[np.float64] = maps[before] + weight * (maps[after] - maps[before])
+    return swept
+
+
 def screen_points(
     to_screen: NDArray[np.float64], lens: Lens, *, height: int, width: int, oversampling: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return x and y on the screen of each sample point, (height * s, width * s) float32.
 
     Args:
-        to_screen: `homography()`; its result is relative to the content's centre.
+        to_screen: `homography()`, or `swept_homography()` with one map for each row of points; the
+            result is relative to the content's centre.
         lens: For the radial distortion.
         height: Sensor rows.
         width: Sensor columns.
@@ -86,7 +106,8 @@ def screen_points(
         cx, cy = lens.centre
         radius = ((x - cx) ** 2 + (y - cy) ** 2) * np.float32(lens.k1 / lens.field**2)
         x, y = x + (x - cx) * radius, y + (y - cy) * radius
-    h = to_screen.astype(np.float32)
+    # (3, 3, 1), or (3, 3, rows, 1) to go with the rows of x and y.
+    h = np.moveaxis(to_screen.astype(np.float32), (-2, -1), (0, 1))[..., None]
     scale = 1 / (h[2, 0] * x + h[2, 1] * y + h[2, 2])
     return (h[0, 0] * x + h[0, 1] * y + h[0, 2]) * scale, (
         h[1, 0] * x + h[1, 1] * y + h[1, 2]

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -21,8 +22,10 @@ from numpy.typing import NDArray
 from engines.simulate import codec
 from engines.simulate.beat import add_beat, draw_beat, draw_slow_pose
 from engines.simulate.conditions import draw_compression, draw_conditions
-from engines.simulate.content import PhotoLibrary, TextRenderer, draw_content
+from engines.simulate.content import Lettering, PhotoLibrary, draw_content
 from engines.simulate.film import content_size, film, match_colours
+from engines.simulate.takes import load_show
+from engines.simulate.workers import in_order
 
 SIZE = 384
 """Side of a sample: long fringes need room."""
@@ -69,7 +72,7 @@ def to_planes(
 
 
 def simulate_sample(
-    seed: int, photos: PhotoLibrary | None, text: TextRenderer | None
+    seed: int, photos: PhotoLibrary | None, text: Lettering | None
 ) -> NDArray[np.uint8]:
     """Return the sample of a seed, (2, 3/2 SIZE, SIZE) uint8."""
     rng = np.random.default_rng(seed)
@@ -93,11 +96,13 @@ def simulate_sample(
 
 
 def _filmed(
-    rng: np.random.Generator, photos: PhotoLibrary | None, text: TextRenderer | None
+    rng: np.random.Generator, photos: PhotoLibrary | None, text: Lettering | None
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return a filmed screen and its truth; most that show no fringes are drawn again."""
     for _ in range(_TRIES):
-        conditions = draw_conditions(rng)
+        # Bands of a flickering screen look like shading in one picture: not for a network that sees
+        # frames one by one.
+        conditions = replace(draw_conditions(rng), flicker=None)
         rows, columns = content_size(conditions, height=SIZE, width=SIZE)
         content = draw_content(rng, rows, columns, photos=photos, text=text)
         filmed = film(content, conditions, rng, height=SIZE, width=SIZE)
@@ -114,7 +119,7 @@ def _fringes(picture: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
 
 
 def _beat_alone(
-    rng: np.random.Generator, photos: PhotoLibrary | None, text: TextRenderer | None
+    rng: np.random.Generator, photos: PhotoLibrary | None, text: Lettering | None
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return a picture with fringes but without the panel's grid, and its truth."""
     # Faint fringes are seen, and can be learned, on smooth ground: skies, walls, empty pages.
@@ -134,42 +139,90 @@ def _beat_alone(
     return picture, match_colours(codec.compress(truth, compression), picture)
 
 
-def write_shard(path: Path, seeds: range, photo_folders: list[Path]) -> Path:
-    """Simulate one sample per seed and write them to `path`, complete or not at all."""
-    cv2.setNumThreads(1)  # one process per core does better than threads within one picture
-    photos = PhotoLibrary(photo_folders) if photo_folders else None
-    text = TextRenderer()
-    samples = np.stack([simulate_sample(seed, photos, text) for seed in seeds])
-    partial = path.with_suffix(".part")
-    with partial.open("wb") as file:
-        np.save(file, samples)
-    partial.rename(path)
-    return path
+def shard_path(folder: Path, number: int) -> Path:
+    """Return the file of a shard."""
+    return folder / f"shard-{number:05d}.npy"
 
 
 def write_shards(
-    folder: Path, *, first: int, count: int, samples: int, photo_folders: list[Path], workers: int
+    folder: Path,
+    *,
+    first: int,
+    count: int,
+    samples: int,
+    photo_folders: list[Path],
+    workers: int,
+    seed: int = 0,
 ) -> None:
     """Write shards `first` to `first + count - 1`, skipping those that exist.
 
-    The first error of a worker is raised; the shards that have not begun by then are left out.
+    The first error of a worker is raised; the shards that are not complete by then are left out.
+    """
+    numbers = range(first, first + count)
+    missing = [number for number in numbers if not shard_path(folder, number).exists()]
+    steps = writing_shards(
+        folder,
+        missing,
+        samples=samples,
+        photo_folders=photo_folders,
+        workers=workers,
+        seed=seed,
+    )
+    for _ in steps:
+        pass
+
+
+def writing_shards(
+    folder: Path,
+    numbers: Iterable[int],
+    *,
+    samples: int,
+    photo_folders: Sequence[Path],
+    workers: int,
+    seed: int = 0,
+) -> Generator[int, None, None]:
+    """Write shards, yielding the shard's number after each of its samples.
+
+    Closing the iterator leaves complete shards only.
+
+    Args:
+        folder: Made if it is missing.
+        numbers: Of the shards; those that exist are replaced.
+        samples: In each shard.
+        photo_folders: Photographs for the screen.
+        workers: Processes.
+        seed: Below 2^32; sample `s` of shard `n` is `simulate_sample` of
+            `seed * 2^32 + n * samples + s`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # A forked worker would inherit the locks of threads that it does not have.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        pending = [
-            pool.submit(
-                write_shard, path, range(number * samples, (number + 1) * samples), photo_folders
-            )
-            for number in range(first, first + count)
-            if not (path := folder / f"shard-{number:05d}.npy").exists()
-        ]
-        try:
-            for done in as_completed(pending):
-                done.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    places = [(number, index) for number in numbers for index in range(samples)]
+    seeds = ((seed << 32) + number * samples + index for number, index in places)
+    work = partial(_sample, tuple(photo_folders))
+    done: list[NDArray[np.uint8]] = []
+    with closing(in_order(work, seeds, workers=workers)) as results:
+        for (number, index), sample in zip(places, results, strict=True):
+            done.append(sample)
+            if index == samples - 1:
+                _write(shard_path(folder, number), np.stack(done))
+                done.clear()
+            yield number
+
+
+def _sample(photo_folders: tuple[Path, ...], seed: int) -> NDArray[np.uint8]:
+    show = load_show(photo_folders)
+    return simulate_sample(seed, show.photos, show.lettering)
+
+
+def _write(path: Path, samples: NDArray[np.uint8]) -> None:
+    """Write a shard, complete or not at all."""
+    partial_file = path.with_suffix(".part")
+    try:
+        with partial_file.open("wb") as file:
+            np.save(file, samples)
+        partial_file.replace(path)
+    except BaseException:
+        partial_file.unlink(missing_ok=True)
+        raise
 
 
 def main() -> None:
@@ -179,6 +232,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--count", type=int, default=40)
     parser.add_argument("--samples", type=int, default=128)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--photos", type=Path, nargs="*", default=[])
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
@@ -189,6 +243,7 @@ def main() -> None:
         samples=options.samples,
         photo_folders=options.photos,
         workers=options.workers,
+        seed=options.seed,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from pipeline import __version__
-from pipeline.cli import clean, demo, doctor, evaluate, export, presets, train
+from pipeline.cli import clean, demo, doctor, evaluate, export, presets, simulate, train
 from pipeline.cli.commands import Commands, add_command
 from pipeline.cli.console import say
 
@@ -31,6 +31,7 @@ for _module, _command in (
     (presets, presets.presets),
     (evaluate, evaluate.evaluate),
     (export, export.export),
+    (simulate, simulate.simulate),
     (train, train.train),
 ):
     add_command(app, _command, _module.EXAMPLES)

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from engines.simulate.clip import Hand, Trajectory, simulate_clip
+from engines.simulate.clip import Hand, Trajectory, draw_hand, draw_tripod, simulate_clip
 from engines.simulate.conditions import Conditions
 from engines.simulate.content import scene
+from engines.simulate.metering import Metering
 from engines.simulate.optics import Pose
 from engines.simulate.sensor import Sensor
+from engines.simulate.shutter import Flicker, Shutter
 
 TRIPOD = Hand(tremor_px=0, drift_px_s=0, sway_deg=0)
 CONDITIONS = Conditions(pose=Pose(ratio=2.06, roll_deg=1.2))
@@ -26,7 +28,7 @@ class Clock:
         return np.full((60, 80, 3), 40 + 20 * round(time_s * self.frame_rate), np.uint8)
 
 
-def clip(shown, *, hand=TRIPOD, seed=1, frames=5, workers=2, conditions=CONDITIONS):
+def clip(shown, *, hand=TRIPOD, seed=1, frames=5, workers=2, conditions=CONDITIONS, metering=None):
     return list(
         simulate_clip(
             shown,
@@ -38,6 +40,7 @@ def clip(shown, *, hand=TRIPOD, seed=1, frames=5, workers=2, conditions=CONDITIO
             frame_rate=25,
             frames=frames,
             workers=workers,
+            metering=metering,
         )
     )
 
@@ -140,3 +143,75 @@ def test_sway_turns_slowly_within_its_angle():
     assert np.abs(rolls).max() == pytest.approx(0.5, rel=0.02)
     assert np.abs(np.diff(rolls)).max() < 0.15
     assert np.ptp([pose.ratio for pose in track]) < 0.01
+
+
+ROLLING = replace(CONDITIONS, shutter=Shutter(readout_ms=25, exposure_ms=2))
+
+
+def trajectory(hand):
+    return Trajectory(hand, np.random.default_rng(1), ratio=2.0)
+
+
+def test_rolling_shutter_sees_the_poses_until_the_last_row():
+    moving_hand = trajectory(Hand(tremor_px=4))
+    posed = moving_hand.during(CONDITIONS, 0.3, 0.02)
+    assert posed.time_s == 0.3
+    assert posed.pose == posed.sweep[0] == moving_hand.at(CONDITIONS, 0.3).pose
+    assert posed.sweep[-1] == moving_hand.at(CONDITIONS, 0.32).pose
+
+
+def test_rolling_shutter_on_a_tripod_or_a_global_one_sees_one_pose():
+    assert trajectory(TRIPOD).during(CONDITIONS, 0.3, 0.02).sweep == ()
+    assert trajectory(Hand()).during(CONDITIONS, 0.3, 0.0).sweep == ()
+
+
+def test_rolling_shutter_changes_what_a_hand_films_but_not_a_tripod():
+    for hand, same in ((Hand(tremor_px=5), False), (TRIPOD, True)):
+        rolling, still_one = (
+            clip(still(), hand=hand, conditions=conditions, frames=2)[1].truth
+            for conditions in (ROLLING, CONDITIONS)
+        )
+        assert np.array_equal(rolling, still_one) is same
+
+
+def test_bands_move_at_the_beat_of_light_and_frame_rate():
+    quiet = replace(ROLLING, sensor=Sensor(shot=0, read=0))
+
+    def frames(hz):
+        flicker = Flicker(frequency_hz=hz, depth=0.5)
+        return clip(still(), conditions=replace(quiet, flicker=flicker), frames=3)
+
+    # At 25 frames a second 100 Hz stands still.
+    standing = [frame.picture.astype(int) for frame in frames(100)]
+    moving_bands = frames(110)
+    assert np.abs(standing[2] - standing[0]).max() <= 1
+    assert not np.array_equal(moving_bands[2].picture, moving_bands[0].picture)
+    assert len({frame.truth.tobytes() for frame in moving_bands}) == 1
+
+
+def test_metering_changes_picture_and_truth_alike():
+    metering = Metering(lag_s=0.3, exposure=0.6)
+    levels = [
+        [(frame.picture.mean(), frame.truth.mean()) for frame in clip(Clock(25), metering=chosen)]
+        for chosen in (None, metering)
+    ]
+    fixed, followed = np.array(levels)
+    np.testing.assert_allclose(followed[0], fixed[0])
+    assert (followed[-1] < fixed[-1] - 5).all()
+    np.testing.assert_allclose(followed[:, 0] - fixed[:, 0], followed[:, 1] - fixed[:, 1], atol=6)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_metering_does_not_depend_on_the_number_of_workers(workers):
+    metering = Metering(start=(0.5, 0.1, -0.1))
+    alone = raw(clip(moving(), metering=metering, workers=2))
+    assert raw(clip(moving(), metering=metering, workers=workers)) == alone
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_drawn_hands_and_tripods_stay_within_the_documented_ranges(seed):
+    rng = np.random.default_rng(seed)
+    hand, tripod = draw_hand(rng), draw_tripod(rng)
+    assert 0.3 <= hand.tremor_px <= 6
+    assert tripod.tremor_px <= 0.05
+    assert tripod.drift_px_s == tripod.sway_deg == 0

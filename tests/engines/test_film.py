@@ -15,9 +15,16 @@ from engines.simulate.camera import Camera, Shrink
 from engines.simulate.codec import Compression, compress, rescale
 from engines.simulate.conditions import Conditions, draw_conditions
 from engines.simulate.display import Panel
-from engines.simulate.film import content_size, film, match_colours
+from engines.simulate.film import (
+    Filmed,
+    content_size,
+    film,
+    match_clip_colours,
+    match_colours,
+)
 from engines.simulate.optics import Lens, Pose
 from engines.simulate.sensor import Sensor
+from engines.simulate.shutter import Flicker, Shutter, band_depth
 
 SIZE = 128
 QUIET = Sensor(shot=0.0, read=0.0)
@@ -184,6 +191,83 @@ def test_compression_keeps_flat_colour_and_halves_chroma(compression):
     assert np.ptp(compress(stripes, compression)[16, 8:24, 0].astype(int)) < 120
 
 
+BANDED = replace(
+    FREE,
+    lens=Lens(field=100),
+    shutter=Shutter(readout_ms=20, exposure_ms=2),
+    flicker=Flicker(frequency_hz=240, depth=0.4),
+)
+
+
+def rows_of(picture):
+    """Return the light of each row, from its mean level."""
+    return (picture.mean((1, 2)) / 255) ** 2.2
+
+
+def test_flicker_bands_the_picture_and_not_its_truth():
+    banded, steady = shoot(BANDED), shoot(replace(BANDED, flicker=None))
+    np.testing.assert_array_equal(banded.truth, steady.truth)
+    gain = rows_of(banded.picture) / rows_of(steady.picture)
+    assert np.ptp(gain) == pytest.approx(band_depth(BANDED.flicker, 2), rel=0.15)
+    assert gain.mean() == pytest.approx(1, abs=0.06)
+    # The same along a row.
+    row = (banded.picture / np.maximum(1, steady.picture))[40, 8:-8]
+    assert row.std() < 0.02
+
+
+def test_bands_move_with_time():
+    first, later = (shoot(replace(BANDED, time_s=t)).picture for t in (0.0, 1 / 480))
+    dark = rows_of(first).argmin()
+    assert rows_of(later)[dark] > 1.15 * rows_of(first)[dark]
+
+
+def test_without_a_rolling_shutter_flicker_dims_the_whole_picture():
+    whole = replace(BANDED, shutter=Shutter(readout_ms=0, exposure_ms=2))
+    ratio = rows_of(shoot(whole).picture) / rows_of(shoot(replace(whole, flicker=None)).picture)
+    assert ratio.std() < 0.01
+    assert abs(ratio.mean() - 1) > 0.05
+
+
+def test_sweep_shears_picture_and_truth_alike():
+    level = Pose(ratio=0.3)
+    swept = replace(
+        FREE,
+        pose=level,
+        panel=Panel(leak=1.0),
+        camera=Camera(sharpen=0.0),
+        sweep=(level, replace(level, shift_x=20.0)),
+    )
+    filmed = shoot(swept, waves(swept))
+    assert psnr(filmed.picture, filmed.truth) > 45
+    still = shoot(replace(swept, sweep=()), waves(swept))
+    moved = np.abs(filmed.truth.astype(int) - still.truth).mean((1, 2))
+    assert moved[:10].mean() < 0.3 * moved[-10:].mean()
+
+
+@pytest.mark.parametrize("size", [(33, 47), (1, 64), (2, 2)])
+def test_quad_sensor_films_pictures_of_any_size(size):
+    height, width = size
+    quad = replace(FRINGED, sensor=Sensor(filters="quad"))
+    content = np.full((80, 80, 3), 200, np.uint8)
+    filmed = film(content, quad, np.random.default_rng(0), height=height, width=width)
+    assert filmed.picture.shape == filmed.truth.shape == (height, width, 3)
+
+
+def test_quad_sensor_has_fringes_where_bayer_has_none():
+    """Its filters repeat every four photosites: four to a screen pixel beat slowly."""
+    wide = replace(FREE, pose=Pose(ratio=4.3, roll_deg=0.5), lens=Lens(sigma=0.9))
+    bayer, quad = (
+        coarse_ripple(shoot(replace(wide, sensor=replace(QUIET, filters=f))).picture)
+        for f in ("bayer", "quad")
+    )
+    assert quad > 2 * bayer
+
+
+def coarse_ripple(picture):
+    """Return the spread of what is coarser than the panel's own grid, in levels."""
+    return cv2.GaussianBlur(picture, (0, 0), 3)[8:-8, 8:-8].astype(float).std((0, 1)).mean()
+
+
 @given(seeds)
 @settings(max_examples=60, deadline=None)
 def test_drawn_conditions_stay_within_the_documented_ranges(seed):
@@ -208,9 +292,19 @@ def test_drawn_conditions_stay_within_the_documented_ranges(seed):
     assert 0 <= camera.luma_denoise < 0.1
     assert 1 <= camera.shrink <= 2.2
     assert 1 <= drawn.rescale <= 3
+    assert 8 <= drawn.shutter.readout_ms <= 25
+    assert 1 <= drawn.shutter.exposure_ms <= 34
+    if drawn.flicker is not None:
+        assert band_depth(drawn.flicker, drawn.shutter.exposure_ms) <= 0.3 + 1e-6
     if drawn.compression is not None:
         best, worst = {"jpeg": (100, 1), "h264": (0, 51)}[drawn.compression.codec]
         assert min(best, worst) <= drawn.compression.quality <= max(best, worst)
+
+
+def test_some_cameras_have_quad_sensors_and_some_screens_flicker():
+    drawn = [draw_conditions(np.random.default_rng(seed)) for seed in range(200)]
+    assert {conditions.sensor.filters for conditions in drawn} == {"bayer", "quad", "quad_binned"}
+    assert 0.1 < np.mean([conditions.flicker is not None for conditions in drawn]) < 0.35
 
 
 def test_drawn_conditions_repeat_themselves_by_seed():
@@ -264,3 +358,23 @@ def test_matching_colours_brings_no_fringes_into_the_truth():
 def test_colours_that_match_already_stay():
     truth = shoot(FRINGED, page(FRINGED)).truth
     assert np.abs(match_colours(truth, truth).astype(int) - truth).max() <= 1
+
+
+def darker_than_its_truth(*levels):
+    """Yield waves of which the picture has 0.8 of the light, some of them brighter than others."""
+    for level in levels:
+        truth = (waves(FRINGED) * level).astype(np.uint8)
+        yield Filmed((truth * 0.8).astype(np.uint8), truth)
+
+
+def test_clip_s_truths_have_the_mean_colours_of_their_pictures():
+    for filmed in match_clip_colours(darker_than_its_truth(1.0, 0.9, 0.5)):
+        assert np.abs(filmed.picture.mean((0, 1)) - filmed.truth.mean((0, 1))).max() < 1.5
+
+
+def test_one_strange_frame_hardly_changes_a_clip_s_colours():
+    quiet, strange = ([0.8] * 3 for _ in range(2))
+    frames = list(darker_than_its_truth(*quiet, *strange))
+    frames[2] = Filmed(frames[2].picture // 2, frames[2].truth)
+    levels = [filmed.truth.mean() for filmed in match_clip_colours(frames)]
+    assert np.ptp(levels) < 0.1 * levels[0]

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from engines.simulate.optics import Lens, Pose, expose, homography, screen_points, vignette
+from engines.simulate.optics import (
+    Lens,
+    Pose,
+    expose,
+    homography,
+    screen_points,
+    swept_homography,
+    vignette,
+)
 
 
 def look(pose, x, y, focal=3000.0):
@@ -112,3 +120,31 @@ def test_exposure_shades_the_corners():
     seen = expose(np.ones((240, 300, 3), np.float32), Lens(vignette=0.4, field=50), oversampling=3)
     assert seen[40, 50] == pytest.approx([1, 1, 1], abs=1e-3)
     assert seen[0, 0] == pytest.approx([0.6, 0.6, 0.6], abs=1e-3)
+
+
+def points(to_screen, *, height=60, width=40):
+    lens = Lens(k1=0.05, field=100)
+    return np.stack(screen_points(to_screen, lens, height=height, width=width, oversampling=1))
+
+
+def test_sweep_over_one_pose_is_that_pose():
+    pose = Pose(ratio=2, roll_deg=3, tilt_x_deg=8)
+    for poses in ([pose], [pose] * 4):
+        swept = swept_homography(poses, focal=3000, rows=60)
+        np.testing.assert_allclose(points(swept), points(homography(pose, focal=3000)), atol=1e-4)
+
+
+def test_sweep_begins_with_the_first_pose_and_ends_with_the_last():
+    poses = [Pose(ratio=2, shift_x=x, roll_deg=x) for x in (0.0, 1.0, 3.0)]
+    swept = points(swept_homography(poses, focal=3000, rows=60))
+    first, _, last = (points(homography(pose, focal=3000)) for pose in poses)
+    np.testing.assert_allclose(swept[:, 0], first[:, 0], atol=1e-4)
+    np.testing.assert_allclose(swept[:, -1], last[:, -1], atol=1e-4)
+
+
+def test_sweep_of_a_straight_movement_shears():
+    poses = [Pose(ratio=2, shift_x=x) for x in (0.0, 1.0, 2.0)]
+    x = screen_points(
+        swept_homography(poses, focal=3000, rows=61), Lens(), height=61, width=4, oversampling=1
+    )[0]
+    np.testing.assert_allclose(np.diff(x[:, 0]), 2 / 60, atol=1e-5)

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from engines.simulate.camera import Camera, Demosaic, Shrink, demosaic, develop, shrink
-from engines.simulate.sensor import Sensor, add_noise, filter_matrix, mosaic
+from engines.simulate.sensor import (
+    Sensor,
+    add_noise,
+    filter_matrix,
+    mosaic,
+    quad_mosaic,
+    read_out,
+    remosaic,
+)
 
 DEMOSAICS = get_args(Demosaic)
 SHRINKS = get_args(Shrink)
@@ -39,6 +47,62 @@ def test_mosaic_keeps_the_rggb_sites():
     for top, left, channel in [(0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)]:
         here = np.s_[top::2, left::2]
         np.testing.assert_array_equal(raw[here], signal[(*here, channel)])
+
+
+def test_quad_mosaic_keeps_rggb_in_blocks():
+    signal = noise_picture()
+    raw = quad_mosaic(signal)
+    for top, left, channel in [(0, 0, 0), (0, 2, 1), (2, 0, 1), (2, 2, 2)]:
+        for row, column in np.ndindex(2, 2):
+            here = np.s_[top + row :: 4, left + column :: 4]
+            np.testing.assert_array_equal(raw[here], signal[(*here, channel)])
+
+
+@pytest.mark.parametrize("size", [(4, 4), (6, 10), (32, 30)])
+def test_remosaic_reproduces_flat_colour(size):
+    colour = np.broadcast_to(np.float32([0.2, 0.5, 0.8]), (*size, 3))
+    np.testing.assert_allclose(remosaic(quad_mosaic(colour)), mosaic(colour), atol=1e-6)
+
+
+def test_remosaic_reproduces_ramps_away_from_the_borders():
+    inner = np.s_[3:-3, 3:-3]
+    found = remosaic(quad_mosaic(ramps()))
+    np.testing.assert_allclose(found[inner], mosaic(ramps())[inner], atol=1e-6)
+
+
+def test_remosaic_keeps_what_was_measured_in_the_right_colour():
+    signal = noise_picture()
+    found, wanted = remosaic(quad_mosaic(signal)), mosaic(signal)
+    row, column = np.indices(found.shape)
+    # Red, green and blue of both layouts share these places of every 4x4.
+    same = np.isin(4 * (row % 4) + column % 4, [0, 3, 6, 9, 12, 15])
+    np.testing.assert_array_equal(found[same], wanted[same])
+
+
+def test_quad_sensor_makes_false_colour_of_detail_that_bayer_resolves():
+    stripes = np.zeros((64, 64, 3), np.float32)
+    stripes[:, ::4] = stripes[:, 1::4] = 1  # as wide as a block of one colour
+    rng = np.random.default_rng(0)
+    quiet = Sensor(shot=0.0, read=0.0)
+    chroma = [
+        np.ptp(demosaic(read_out(stripes, replace(quiet, filters=f), rng), "malvar"), axis=2)
+        for f in ("bayer", "quad")
+    ]
+    assert chroma[1].mean() > 1.5 * chroma[0].mean()
+
+
+def test_binned_sensor_differs_by_its_noise_alone():
+    signal = np.full((200, 200, 3), 0.5, np.float32)
+    noise = {"shot": 1e-3, "read": 1e-2, "row": 1e-2}
+    single, binned = (
+        read_out(signal, Sensor(filters=f, **noise), np.random.default_rng(1))
+        for f in ("bayer", "quad_binned")
+    )
+    assert binned.mean() == pytest.approx(0.5, abs=2e-3)
+    within_rows = [(raw - raw.mean(1, keepdims=True)).std() for raw in (single, binned)]
+    assert within_rows[1] == pytest.approx(within_rows[0] / 2, rel=0.02)
+    of_rows = [raw.mean(1).std() for raw in (single, binned)]
+    assert of_rows[1] == pytest.approx(of_rows[0] / np.sqrt(2), rel=0.05)
 
 
 @pytest.mark.parametrize("signal", [0.0, 0.1, 0.8])

@@ -1,10 +1,13 @@
 """Training data: code values as the standards give them, shards that repeat themselves."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from engines.simulate.content import TextRenderer
-from engines.train.shards import SIZE, simulate_sample, to_planes, write_shards
+from engines.train.shards import SIZE, simulate_sample, to_planes, write_shards, writing_shards
 
 BT601, BT709 = (0.299, 0.114), (0.2126, 0.0722)
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -112,3 +115,21 @@ def test_error_of_a_worker_is_raised_and_leaves_no_shard(tmp_path, fonts):
             workers=1,
         )
     assert not list(target.iterdir())
+
+
+def test_writing_is_told_of_step_by_step_and_may_be_left_early(tmp_path):
+    steps = writing_shards(tmp_path, [0, 1], samples=2, photo_folders=[], workers=1)
+    assert [next(steps) for _ in range(3)] == [0, 0, 1]
+    steps.close()
+    assert [file.name for file in tmp_path.iterdir()] == ["shard-00000.npy"]
+
+
+def test_another_seed_gives_other_samples(tmp_path, fonts):
+    write_shards(tmp_path, first=3, count=1, samples=1, photo_folders=[], workers=1, seed=2)
+    (sample,) = np.load(tmp_path / "shard-00003.npy")
+    np.testing.assert_array_equal(sample, simulate_sample((2 << 32) + 3, None, fonts))
+
+
+def test_shards_can_be_made_without_torch():
+    code = "import sys, engines.train.shards; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

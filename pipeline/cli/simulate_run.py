@@ -1,0 +1,146 @@
+"""What `demoire simulate` does: claim the names, then make part after part."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from engines.simulate.takes import load_show
+from pipeline.cli.batch import INTERRUPTED
+from pipeline.cli.console import say
+from pipeline.cli.interrupt import stop_on_interrupt
+from pipeline.cli.simulate_ledger import Ledger
+from pipeline.cli.simulate_parts import Clips, Part, Pictures, Screen, Shards
+from pipeline.errors import ConfigError, SinkError, SourceError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to make."""
+
+    out: Path
+    pictures: int
+    clips: int
+    shards: int
+    width: int
+    height: int
+    seconds: float
+    frame_rate: Fraction
+    camera: Literal["any", "tripod", "hand"]
+    samples: int
+    photos: tuple[Path, ...]
+    seed: int
+    workers: int | None
+    overwrite: bool
+
+    def parts(self) -> list[Part]:
+        """Return what is asked for.
+
+        Raises:
+            ConfigError: Nothing is.
+        """
+        screen = Screen(
+            out=self.out,
+            seed=self.seed,
+            photos=self.photos,
+            workers=self.workers or len(os.sched_getaffinity(0)),
+        )
+        size = {"width": self.width, "height": self.height}
+        clips = Clips(
+            screen,
+            self.clips,
+            frame_rate=self.frame_rate,
+            frames=max(1, round(self.seconds * self.frame_rate)),
+            camera=self.camera,
+            **size,
+        )
+        pictures = Pictures(screen, self.pictures, **size)
+        shards = Shards(screen, self.shards, samples=self.samples)
+        parts: list[Part] = [part for part in (pictures, clips, shards) if part.names]
+        if not parts:
+            raise ConfigError("simulate: give --pictures, --clips or --shards, with a number")
+        return parts
+
+
+def run_simulation(request: Request) -> int:
+    """Make the data set and return the exit code.
+
+    Raises:
+        DemoireError: Nothing is asked for, there are no photographs, or a file exists already or
+            cannot be written.
+    """
+    parts = request.parts()
+    try:
+        load_show(request.photos)
+        request.out.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:
+        raise SourceError(f"--photos: {error}") from error
+    except OSError as error:
+        raise SinkError(f"{request.out}: cannot be made a folder: {error.strerror}") from error
+    ledger = Ledger(request.out)
+    todo = [_unmade(part, ledger, overwrite=request.overwrite) for part in parts]
+    try:
+        with stop_on_interrupt() as stop:
+            _make_all(list(zip(parts, todo, strict=True)), ledger, stop)
+        ledger.tidy()
+    except OSError as error:
+        raise SinkError(f"{request.out}: cannot be written: {error.strerror}") from error
+    except BrokenProcessPool as error:
+        raise SinkError(
+            f"{request.out}: a worker was ended from outside, most likely for want of memory; give"
+            " fewer --workers or a smaller --size, and run the same command to go on"
+        ) from error
+    if stop.is_set():
+        return INTERRUPTED
+    for part, names in zip(parts, todo, strict=True):
+        there = len(part.names) - len(names)
+        say(f"{request.out}: {len(names)} {part.kind}(s) made, {there} there already")
+    return 0
+
+
+def _unmade(part: Part, ledger: Ledger, *, overwrite: bool) -> list[str]:
+    """Return the names to make: all of them, or those that are not complete.
+
+    Raises:
+        SinkError: A file is there that this run would not have made.
+    """
+    if overwrite:
+        return list(part.names)
+    unmade = []
+    for name in part.names:
+        there = [path for path in part.files(name) if path.exists()]
+        ours = ledger.settings(name) == part.settings
+        if there and not ours:
+            raise SinkError(
+                f"{there[0]}: already exists, made with other settings or by something else; add"
+                " --overwrite or give another folder"
+            )
+        if len(there) < len(part.files(name)):
+            unmade.append(name)
+    return unmade
+
+
+def _make_all(todo: list[tuple[Part, list[str]]], ledger: Ledger, stop: threading.Event) -> None:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        for part, names in todo:
+            task = progress.add_task(f"{part.kind}s", total=len(names) * part.steps_each)
+            with closing(part.make(names, ledger)) as steps:
+                for _ in steps:
+                    progress.advance(task)
+                    if stop.is_set():
+                        return
