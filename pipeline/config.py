@@ -118,6 +118,15 @@ class CompareConfig(Settings):
         return self
 
 
+class MapsConfig(Settings):
+    """Sheets that show what was removed, and where moiré was and is."""
+
+    folder: Path | None = None
+    """Where to write them; none are written where not given."""
+    every: Seconds = Field(default=1.0, ge=0.001)
+    """Seconds of the clip from one to the next."""
+
+
 class Config(Settings):
     """One run of `demoire clean`."""
 
@@ -127,6 +136,7 @@ class Config(Settings):
     encoder: EncoderConfig = EncoderConfig()
     photo: PhotoConfig = PhotoConfig()
     compare: CompareConfig = CompareConfig()
+    maps: MapsConfig = MapsConfig()
 
     def as_yaml(self) -> str:
         """Return the whole configuration in a form that `--config` reads back."""

@@ -41,7 +41,7 @@ class Frame:
     alpha: Planes = ()
     """The untouched alpha plane of formats that have one."""
     before: Planes = ()
-    """The planes as they were before cleaning, kept only for a before/after picture."""
+    """The planes as they were before cleaning, kept only where both are shown."""
     discontinuity: bool = False
     """Temporal state must be reset: the first frame, a gap, a reconnect, a change of size."""
     packets: tuple[av.Packet[Any], ...] = ()

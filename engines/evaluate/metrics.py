@@ -87,16 +87,24 @@ def moire_band_error(picture: Picture, truth: Picture) -> float:
 def moire_energy(picture: Picture) -> float:
     """Return the chroma ripple of a picture without a truth: 0 is none, rainbow fringes 2 and more.
 
-    RMS, in Lab units, of a* and b* band-passed from sigma 1.2 to 14 px, in the half of the picture
-    with the flattest luma (there a ripple in colour is fringe rather than content).
+    RMS, in Lab units, of `moire_map` in the half of the picture with the flattest luma (there a
+    ripple in colour is fringe rather than content).
     """
-    lab = cast(_Real, cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB))
-    band = _blur(lab[..., 1:], 1.2) - _blur(lab[..., 1:], 14.0)
-    energy = np.sum(band * band, axis=2)
+    lab = _lab(picture)
+    energy = _chroma_ripple(lab)
     smooth = _blur(lab[..., 0], 3.0)
     slope = cv2.Sobel(smooth, cv2.CV_32F, 1, 0) ** 2 + cv2.Sobel(smooth, cv2.CV_32F, 0, 1) ** 2
     flat = _blur(np.sqrt(slope), 8.0)
     return float(np.sqrt(np.mean(energy[flat <= np.median(flat)])))
+
+
+def moire_map(picture: Picture) -> NDArray[np.float32]:
+    """Return where the chroma of a picture ripples: local energy, (H, W), in squared Lab units.
+
+    The sum of squares of a* and b* band-passed from sigma 1.2 to 14 px. Without a truth nothing
+    tells fringes from the edges of coloured content: both are in it.
+    """
+    return _chroma_ripple(_lab(picture))
 
 
 def relation_error(clip: Clip, truth: Clip) -> float:
@@ -161,6 +169,15 @@ def colour_fit(picture: Picture, truth: Picture) -> _Real:
     matrix = np.linalg.lstsq(source.T @ source, source.T @ truth.reshape(-1, 3), rcond=None)[0]
     fitted: _Real = (source @ matrix).reshape(picture.shape).astype(np.float32)
     return fitted
+
+
+def _lab(picture: Picture) -> _Real:
+    return cast(_Real, cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB))
+
+
+def _chroma_ripple(lab: _Real) -> _Real:
+    band = _blur(lab[..., 1:], 1.2) - _blur(lab[..., 1:], 14.0)
+    return cast(_Real, np.sum(band * band, axis=2))
 
 
 def _blur(values: _Real, sigma: float) -> _Real:

@@ -13,6 +13,7 @@ EXAMPLES = (
     "demoire clean photo.jpg -o better.jpg",
     "demoire clean holiday/ -o cleaned/                every video and photo of a folder",
     "demoire clean talk.mp4 --start 1:30 --end 2:00 --compare split",
+    "demoire clean talk.mp4 --debug-maps maps/         shows what was removed",
     "demoire clean talk.mp4 --codec hevc --crf 22 --encoder-preset slow",
     "demoire clean talk.mp4 --preset quality --set clean.strength=0.8 --dry-run",
     "demoire clean talk.mp4 --progress json --report report.json",
@@ -29,6 +30,8 @@ def clean(
     strength: options.Strength = None,
     compare: options.Compare = None,
     compare_only: options.CompareOnly = None,
+    debug_maps: options.DebugMaps = None,
+    maps_every: options.MapsEvery = None,
     start: options.Start = None,
     end: options.End = None,
     strict: options.Strict = None,
@@ -52,7 +55,7 @@ def clean(
     with a valid, shorter file; a second one aborts and leaves NAME.part.
     """
     from pipeline.cli.batch import clean_all, describe_all
-    from pipeline.cli.inputs import make_folder, plan_jobs
+    from pipeline.cli.inputs import make_folder, make_maps_folder, plan_jobs, refuse_shared_maps
     from pipeline.config import load_config
     from pipeline.errors import ConfigError
 
@@ -60,6 +63,8 @@ def clean(
         "clean.strength": strength,
         "compare.layout": compare,
         "compare.only": compare_only,
+        "maps.folder": debug_maps,
+        "maps.every": maps_every,
         "source.start": start,
         "source.end": end,
         "source.strict": strict,
@@ -78,11 +83,15 @@ def clean(
         return
     if not inputs:
         raise ConfigError("no INPUT given; name videos, photos or folders: demoire clean talk.mp4")
+    if maps_every is not None and merged.maps.folder is None:
+        raise ConfigError("--maps-every: needs --debug-maps DIR, where to write the sheets")
     jobs = plan_jobs(inputs, output, codec=merged.encoder.codec)
+    refuse_shared_maps(jobs, merged.maps.folder)
     if dry_run:
         describe_all(jobs, merged, overwrite=overwrite)
         return
     make_folder(jobs, output)
+    make_maps_folder(merged.maps.folder)
     code = clean_all(jobs, merged, overwrite=overwrite, progress=progress, report=report)
     if code:
         raise typer.Exit(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pipeline.errors import ConfigError, SinkError
 from pipeline.sources.folder import MARK, expand_inputs, is_photo, output_path
 
 COMPARE_MARK = ".compare"
+MAPS_MARK = ".maps"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,11 @@ class Job:
         """The before/after clip: NAME.compare.EXT beside the output."""
         stem = self.target.stem.removesuffix(MARK)
         return self.target.with_name(f"{stem}{COMPARE_MARK}{self.target.suffix}")
+
+    @property
+    def maps_name(self) -> str:
+        """What the names of its sheets begin with."""
+        return self.source.stem
 
     @property
     def is_photo(self) -> bool:
@@ -67,16 +74,52 @@ def make_folder(jobs: Sequence[Job], output: Path | None) -> None:
     """
     if output is None or any(job.target == output for job in jobs):
         return
+    _make(output, option="-o")
+
+
+def make_maps_folder(folder: Path | None) -> None:
+    """Create the folder for sheets, if there are to be any.
+
+    Raises:
+        SinkError: It cannot be created or not be written to.
+    """
+    if folder is None:
+        return
+    _make(folder, option="--debug-maps")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise SinkError(f"--debug-maps {folder}: you may not write there; give another folder")
+
+
+def refuse_shared_maps(jobs: Sequence[Job], folder: Path | None) -> None:
+    """Raise if there are to be sheets and those of two jobs would have the same names.
+
+    Raises:
+        ConfigError: They would.
+    """
+    if folder is None:
+        return
+    taken: dict[tuple[str, bool], Job] = {}
+    for job in jobs:
+        other = taken.setdefault((job.maps_name, job.is_photo), job)
+        if other is not job:
+            raise ConfigError(
+                f"{other.source} and {job.source} would both write {job.maps_name}*.maps.png into"
+                f" {folder}; clean them one at a time, each with its own --debug-maps"
+            )
+
+
+def _make(folder: Path, *, option: str) -> None:
     try:
-        output.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SinkError(f"-o {output}: cannot be made a folder: {error.strerror}") from error
+        raise SinkError(f"{option} {folder}: cannot be made a folder: {error.strerror}") from error
 
 
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    return [file for file in expand_inputs([path]) if not file.stem.endswith(COMPARE_MARK)]
+    ours = (COMPARE_MARK, MAPS_MARK)
+    return [file for file in expand_inputs([path]) if not file.stem.endswith(ours)]
 
 
 def _default(source: Path, folder: Path, codec: str) -> Path:

@@ -25,7 +25,7 @@ from pipeline.stages.compare import ComparedSink, compare, compared_info
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from engines.engine import Engine
     from pipeline.cli.progress import Display
@@ -96,12 +96,20 @@ class Cleaner:
                 rows.append(("output", str(target)))
                 if not job.is_photo:
                     rows.append(("encoder", self._describe_encoder(target, info)))
+            maps = self.config.maps
+            if maps.folder is not None:
+                often = "one sheet" if job.is_photo else f"a sheet every {maps.every:g} s"
+                rows.append(("maps", f"{maps.folder / job.maps_name}*.maps.png, {often}"))
             return rows
         finally:
             source.close()
 
     def _targets(self, job: Job) -> list[Path]:
-        """Return the files to write, the clean one first, checked against what exists."""
+        """Return the files to write, the clean one first, checked against what exists.
+
+        Sheets are checked, too, but have no names yet.
+        """
+        self._check_maps(job)
         compare = self.config.compare
         names = [job.target]
         if compare.layout is not None and not compare.only:
@@ -110,6 +118,15 @@ class Cleaner:
         return [
             output_path(job.source, name, codec=codec, overwrite=self._overwrite) for name in names
         ]
+
+    def _check_maps(self, job: Job) -> None:
+        maps, source = self.config.maps, self.config.source
+        if maps.folder is None or self._overwrite:
+            return
+        from pipeline.sinks.maps import refuse_existing
+
+        start_s, end_s, name = source.start or 0.0, source.end, job.maps_name
+        refuse_existing(maps.folder, name, is_photo=job.is_photo, start_s=start_s, end_s=end_s)
 
     def _open_source(self, job: Job) -> Source:
         if job.is_photo:
@@ -130,32 +147,59 @@ class Cleaner:
         return self.engine
 
     def _stages(self, engine: Engine, info: SourceInfo) -> NamedStages:
-        compared = self.config.compare
-        keep = compared.layout is not None
+        layout, maps = self.config.compare.layout, self.config.maps.folder
+        keep = layout is not None or maps is not None
         strength = self.config.clean.strength
         stages: list[tuple[str, Stage]] = [
             ("clean", clean(engine, strength=strength, keep_before=keep))
         ]
-        if compared.layout is not None and compared.only:
-            stages.append(("compare", compare(compared.layout, rotation=info.rotation)))
+        if layout is not None and self._composes_early:
+            stages.append(("compare", compare(layout, rotation=info.rotation)))
         return stages
 
+    @property
+    def _composes_early(self) -> bool:
+        """Before and after are put together by a stage, because no sink needs them apart."""
+        return self.config.compare.only and self.config.maps.folder is None
+
     def _open_sinks(self, job: Job, targets: Sequence[Path], info: SourceInfo) -> list[Sink]:
-        options = self._sink_options(photo=job.is_photo)
-        layout, only = self.config.compare.layout, self.config.compare.only
-        if layout is None:
-            return [open_sink(targets[0], info, **options)]
-        composed = compared_info(info, layout)
-        first_info = composed if only else info
-        sinks = [open_sink(targets[0], first_info, **options)]
+        sinks: list[Sink] = []
         try:
-            for target in targets[1:]:
-                sink = open_sink(target, composed, **options)
-                sinks.append(ComparedSink(sink, layout, rotation=info.rotation))
+            for sink in self._each_sink(job, targets, info):
+                sinks.append(sink)  # noqa: PERF402 (those before one that fails are aborted)
         except BaseException:
-            sinks[0].abort()
+            for sink in sinks:
+                sink.abort()
             raise
         return sinks
+
+    def _each_sink(self, job: Job, targets: Sequence[Path], info: SourceInfo) -> Iterator[Sink]:
+        """Open one sink after the other, that of the first target first."""
+        options = self._sink_options(photo=job.is_photo)
+        layout, only = self.config.compare.layout, self.config.compare.only
+        if not only:
+            yield open_sink(targets[0], info, **options)
+        if layout is not None:
+            sink = open_sink(targets[-1], compared_info(info, layout), **options)
+            composed = ComparedSink(sink, layout, rotation=info.rotation)
+            yield sink if self._composes_early else composed
+        if self.config.maps.folder is not None:
+            yield self._open_maps(job, self.config.maps.folder, info)
+
+    def _open_maps(self, job: Job, folder: Path, info: SourceInfo) -> Sink:
+        from engines.evaluate.metrics import moire_energy, moire_map
+        from pipeline.sinks.maps_sheet import Measures
+
+        return open_sink(
+            folder,
+            info,
+            kind="maps",
+            name=job.maps_name,
+            measures=Measures(local=moire_map, whole=moire_energy),
+            every_s=None if job.is_photo else self.config.maps.every,
+            start_s=self.config.source.start or 0.0,
+            overwrite=self._overwrite,
+        )
 
     def _sink_options(self, *, photo: bool) -> dict[str, Any]:
         if photo:
@@ -194,7 +238,7 @@ def run(
     report = replace(report, input=source.info.url, colour_in=source.info.colour)
     if isinstance(source, FileSource | PhotoSource):
         report = replace(report, decode_errors=source.decode_errors)
-    written = sinks[0]
+    written = sinks[0].sink if isinstance(sinks[0], ComparedSink) else sinks[0]
     if isinstance(written, FileSink | PhotoSink):
         report = replace(report, output=str(written.path))
     if isinstance(written, FileSink):

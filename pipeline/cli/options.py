@@ -82,6 +82,25 @@ CompareOnly = Annotated[
         rich_help_panel=_WHAT,
     ),
 ]
+DebugMaps = Annotated[
+    Path | None,
+    typer.Option(
+        "--debug-maps",
+        metavar="DIR",
+        help="Also write sheets into this folder, NAME.TIME.maps.png: before, after, what was"
+        " removed, and maps of the moiré energy.",
+        rich_help_panel=_WHAT,
+    ),
+]
+MapsEvery = Annotated[
+    str | None,
+    typer.Option(
+        "--maps-every",
+        metavar="SECONDS",
+        help="Of the clip, from one sheet to the next. Default: 1.",
+        rich_help_panel=_WHAT,
+    ),
+]
 Start = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="Begin here: seconds or hh:mm:ss.s.", rich_help_panel=_INPUT),

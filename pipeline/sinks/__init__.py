@@ -17,6 +17,7 @@ SINKS: dict[str, str] = {
     "file": "pipeline.sinks.file:FileSink",
     "photo": "pipeline.sinks.photo:PhotoSink",
     "null": "pipeline.sinks.null:NullSink",
+    "maps": "pipeline.sinks.maps:MapsSink",
 }
 """Sink classes by name; called with where to write and the source's info, then keywords."""
 

@@ -28,6 +28,7 @@ class Target:
     Args:
         path: The final name.
         overwrite: An existing file may be replaced, at the very end.
+        option: What names another place, for messages.
 
     Raises:
         SinkError: The file exists and `overwrite` is off, or there is no such folder.
@@ -38,11 +39,12 @@ class Target:
     completed: bool
     """The final name stands for the finished file."""
 
-    def __init__(self, path: str | Path, *, overwrite: bool) -> None:
+    def __init__(self, path: str | Path, *, overwrite: bool, option: str = "-o") -> None:
         self.path = Path(path)
         self.part = self.path.with_name(self.path.name + ".part")
         self.completed = False
         self._overwrite = overwrite
+        self._option = option
         self._part_is_new = not self.part.exists()
         if self.path.is_dir():
             raise SinkError(f"{self.path}: is a folder; add a file name")
@@ -59,7 +61,7 @@ class Target:
             if self._part_is_new:
                 self.part.unlink(missing_ok=True)
             raise SinkError(
-                f"{self.path}: cannot be created with {detail}: {_reason(error)}"
+                f"{self.path}: cannot be created with {detail}: {self._reason(error)}"
             ) from error
 
     @contextmanager
@@ -69,7 +71,7 @@ class Target:
             yield
         except (FFmpegError, ValueError, OSError) as error:
             raise SinkError(
-                f"{self.path}: cannot be written: {_reason(error)}; what there is stays in"
+                f"{self.path}: cannot be written: {self._reason(error)}; what there is stays in"
                 f" {self.part.name}"
             ) from error
 
@@ -95,11 +97,10 @@ class Target:
         if self.path.exists() and not self._overwrite:
             raise SinkError(f"{self.path}: already exists; add --overwrite or give another name")
 
-
-def _reason(error: Exception) -> str:
-    code = getattr(error, "errno", None)
-    if code in _NO_SPACE:
-        return f"{last_words(error)}; free some space or write elsewhere with -o"
-    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{last_words(error)}; choose a folder that you may write to with -o"
-    return last_words(error)
+    def _reason(self, error: Exception) -> str:
+        code = getattr(error, "errno", None)
+        if code in _NO_SPACE:
+            return f"{last_words(error)}; free some space or write elsewhere with {self._option}"
+        if code in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return f"{last_words(error)}; choose a folder that you may write to with {self._option}"
+        return last_words(error)

@@ -25,6 +25,7 @@ PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 EXIF_MARK = b"Exif\0\0"
 ICC_MARK = b"ICC_PROFILE\0"
 _MPF_MARK = b"MPF\0"
+_ORIENTATION = 0x0112
 # JPEG markers from here on open the compressed picture.
 _START_OF_SCAN = 0xDA
 # What PNG ties to the stored samples, and what the encoder writes itself.
@@ -74,6 +75,24 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
             return
         yield marker, data[place + 4 : place + 2 + size]
         place += 2 + size
+
+
+def exif_orientation(exif: bytes) -> int:
+    """Return how viewers turn the photo, 1 to 8 as EXIF counts; 1, not at all, if it is damaged."""
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    if order is None:
+        return 1
+    try:
+        (place,) = struct.unpack_from(f"{order}I", exif, 4)
+        (count,) = struct.unpack_from(f"{order}H", exif, place)
+        for entry in range(count):
+            # Number of the tag, type, count, and a short value.
+            fields = struct.unpack_from(f"{order}HHIH", exif, place + 2 + 12 * entry)
+            if fields[0] == _ORIENTATION:
+                return fields[3] if 1 <= fields[3] <= 8 else 1
+    except struct.error:
+        pass  # Cut off.
+    return 1
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[str, bytes]]:

@@ -163,19 +163,22 @@ class ComparedSink:
         rotation: As for `compare`.
     """
 
+    sink: Sink
+    """The other one."""
+
     def __init__(self, sink: Sink, layout: CompareLayout, *, rotation: int = 0) -> None:
-        self._sink = sink
+        self.sink = sink
         self._layout: CompareLayout = layout
         self._rotation = rotation
 
     def write(self, frame: Frame) -> None:
         """Compose one picture and pass it on."""
-        self._sink.write(compared(frame, self._layout, rotation=self._rotation))
+        self.sink.write(compared(frame, self._layout, rotation=self._rotation))
 
     def finish(self, tail: tuple[av.Packet[Any], ...]) -> None:
         """Finish the other sink."""
-        self._sink.finish(tail)
+        self.sink.finish(tail)
 
     def abort(self) -> None:
         """Abort the other sink."""
-        self._sink.abort()
+        self.sink.abort()

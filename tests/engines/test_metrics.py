@@ -14,6 +14,7 @@ from engines.evaluate.metrics import (
     flicker,
     moire_band_error,
     moire_energy,
+    moire_map,
     psnr,
     relation_error,
     ssim,
@@ -101,6 +102,28 @@ def test_moire_energy_looks_at_the_flat_half():
     picture = GREY.copy()
     picture[:, :80] = noise()[:, :80]  # colourful, but busy
     assert moire_energy(picture) < 0.2 * moire_energy(noise())
+
+
+def test_moire_map_averages_to_moire_energy_where_luma_is_flat_alike():
+    picture = ripple(20, 10, (1, 0, -1))
+    # The wave is the same everywhere: the half that is flat is like the whole.
+    assert np.sqrt(moire_map(picture).mean()) == pytest.approx(moire_energy(picture), rel=0.03)
+
+
+def test_moire_energy_is_the_mean_of_the_map_over_the_flat_half():
+    picture = noise()
+    picture[:, :100] = ripple(20, 10, (1, 0, -1))[:, :100]
+    inside = np.sqrt(moire_map(picture)[:, :100].mean())
+    assert moire_energy(picture) == pytest.approx(inside, rel=0.2)
+    assert np.sqrt(moire_map(picture).mean()) > 1.5 * moire_energy(picture)
+
+
+def test_moire_map_tells_where_the_ripple_is():
+    picture = GREY.copy()
+    picture[:, :100] = ripple(20, 10, (1, 0, -1))[:, :100]
+    energy = moire_map(picture)
+    assert (energy.shape, energy.dtype) == (picture.shape[:2], np.float32)
+    assert energy[:, :80].mean() > 100 * energy[:, 160:].mean()
 
 
 @pytest.mark.parametrize("measure", [psnr, aligned_psnr, moire_band_error, colour_fit])
