@@ -40,6 +40,10 @@ _TRIES = 4
 _FAINT = 2.5
 _FAINT_KEPT = 0.3
 
+# Fences, cloth and halftone are what a panel's grid looks like; half of what is to be left alone.
+_REGULAR = ("textured", "textured", "pattern")
+_REGULAR_SHARE = 0.5
+
 _SMOOTH = ("gradient", "plain", "film", "slide")
 _SMOOTH_SHARE = 0.4
 
@@ -76,12 +80,13 @@ def simulate_sample(
 ) -> NDArray[np.uint8]:
     """Return the sample of a seed, (2, 3/2 SIZE, SIZE) uint8."""
     rng = np.random.default_rng(seed)
-    kind = rng.random()
-    if kind < IDENTITY_SHARE / 2:  # a screen recording or a picture that never was filmed
-        picture = truth = draw_content(rng, SIZE, SIZE, photos=photos, text=text)
-    elif kind < 1 - BEAT_SHARE:
+    sort = rng.random()
+    if sort < IDENTITY_SHARE / 2:  # a screen recording or a picture that never was filmed
+        kind = rng.choice(_REGULAR) if rng.random() < _REGULAR_SHARE else None
+        picture = truth = draw_content(rng, SIZE, SIZE, photos=photos, text=text, kind=kind)
+    elif sort < 1 - BEAT_SHARE:
         picture, truth = _filmed(rng, photos, text)
-        if kind < IDENTITY_SHARE:  # a camera's picture without a pattern, grain included
+        if sort < IDENTITY_SHARE:  # a camera's picture without a pattern, grain included
             grain = rng.normal(0, rng.uniform(0, 5), truth.shape)
             picture = truth = np.clip(truth + grain, 0, 255).astype(np.uint8)
     else:

@@ -25,7 +25,7 @@ from engines.simulate.content.draw import (
     gradient,
     hsv,
 )
-from engines.simulate.content.pictures import texture
+from engines.simulate.content.pictures import paint_picture, texture
 
 Field = NDArray[np.float32]
 
@@ -192,6 +192,52 @@ _PATTERNS: tuple[Callable[[Studio, int, int], Mask], ...] = (
     _rings,
     _star,
 )
+
+
+def paint_textured(studio: Studio, view: Image) -> None:
+    """Fill with a picture of things with regular texture: fences, cloth, tiles, grilles.
+
+    What a filmed screen's grid looks like, and is not.
+    """
+    paint_picture(studio, view)
+    height, width = view.shape[:2]
+    for _ in range(studio.integer(1, 3)):
+        drawn = _tilted(studio, studio.choice(_PATTERNS)(studio, height, width))
+        if studio.chance(0.5):
+            drawn = np.minimum(drawn, _patch(studio, height, width))
+        opacity = studio.uniform(0.1, 0.9)
+        blend(view, (drawn * opacity).astype(np.uint8), studio.colour())
+    if studio.chance(0.5):  # as processors of phones do
+        soft = cv2.GaussianBlur(view, (0, 0), studio.uniform(0.6, 1.5))
+        amount = studio.uniform(0.3, 1.5)
+        view[:] = cv2.addWeighted(np.ascontiguousarray(view), 1 + amount, soft, -amount, 0)
+
+
+def _tilted(studio: Studio, mask: Mask) -> Mask:
+    """Return the mask seen at an angle: its far end is up to half as large."""
+    height, width = mask.shape
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    inward = studio.rng.uniform(-0.5, 0.1, (4, 2)).astype(np.float32)
+    moved = corners + inward * np.sign(corners - corners.mean(0)) * -corners.mean(0)
+    return np.asarray(
+        cv2.warpPerspective(
+            mask,
+            cv2.getPerspectiveTransform(corners, moved),
+            (width, height),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_WRAP,
+        ),
+        np.uint8,
+    )
+
+
+def _patch(studio: Studio, height: int, width: int) -> Mask:
+    """Return the cover of one thing: an ellipse anywhere, sharp or out of focus."""
+    patch = np.zeros((height, width), np.uint8)
+    centre = (studio.integer(0, width), studio.integer(0, height))
+    axes = (studio.integer(width // 6 + 1, width), studio.integer(height // 6 + 1, height))
+    cv2.ellipse(patch, centre, axes, studio.uniform(0, 180), 0, 360, 255, -1, cv2.LINE_AA)
+    return np.asarray(cv2.GaussianBlur(patch, (0, 0), studio.uniform(0.5, 6)), np.uint8)
 
 
 def paint_test_card(studio: Studio, view: Image) -> None:

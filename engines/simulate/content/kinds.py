@@ -16,6 +16,7 @@ from engines.simulate.content.fields import (
     paint_pattern,
     paint_plain,
     paint_test_card,
+    paint_textured,
 )
 from engines.simulate.content.media import paint_film, paint_gallery, paint_game, paint_player
 from engines.simulate.content.pages import (
@@ -74,6 +75,7 @@ CONTENTS: dict[str, Content] = {
     "gallery": Content(paint_gallery, 4),
     "player": Content(paint_player, 4),
     "pattern": Content(paint_pattern, 6),
+    "textured": Content(paint_textured, 6),
     "test_card": Content(paint_test_card, 0.5),
     "sheet": Content(paint_sheet, 4),
     "calendar": Content(paint_calendar, 2),
