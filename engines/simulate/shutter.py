@@ -73,7 +73,7 @@ def row_gain(
     begin = begin_s * flicker.frequency_hz + flicker.phase
     periods = exposure_ms / 1000 * flicker.frequency_hz
     dark = _dark_until(begin + periods, flicker.dark_share) - _dark_until(begin, flicker.dark_share)
-    light = 1 - flicker.depth * dark / periods
+    light = np.maximum(1 - flicker.depth * dark / periods, 0)  # rounding may go below
     gain: NDArray[np.float32] = (light / (1 - flicker.depth * flicker.dark_share)).astype(
         np.float32
     )
