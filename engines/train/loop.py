@@ -194,7 +194,7 @@ class Training:
         )
         offset = self._random.randrange(BLOCK), self._random.randrange(BLOCK)
         outputs = clean(self._shared, planes, precision=self.precision)
-        losses = demoire_loss(outputs, truth, offset=offset)
+        losses = demoire_loss(outputs, truth, inputs=planes, offset=offset)
         if self.config.weighing == "strength":
             losses = losses * weights_by_strength(planes, truth)
         loss = losses.mean()

@@ -23,6 +23,11 @@ MASKING = 0.02
 """Mean luma step between pixels, in units of white, that hides half of a fringe: text and texture
 mask what lies on them, and what codecs do to them is not for the network to undo."""
 
+HARM_POOLS, HARM_WEIGHT, UNHARMED = (1, 2, 4), 0.5, 0.004
+"""Where the input was right to `UNHARMED` (a level), texture does not excuse an error: masked alone,
+networks take fences, brickwork and leather for a panel's grid. Elsewhere it must not count: under
+noise, taking faint fringes away makes many pixels worse."""
+
 EPSILON = 1e-3
 """Where the losses turn from L1 to quadratic: a quarter of an 8-bit level."""
 
@@ -73,8 +78,27 @@ def plane_loss(difference: Tensor, scales: Sequence[tuple[int, float]], weights:
     return torch.stack(terms).sum(0)
 
 
+def harm(error: Tensor, before: Tensor) -> Tensor:
+    """Return how much larger an error (N, 1, H, W) is than it was, where it was next to none, (N,).
+
+    Args:
+        error: Of the output.
+        before: Of the input.
+    """
+    right = UNHARMED / (UNHARMED + functional.avg_pool2d(before.abs(), _CELL))
+    terms = []
+    for pool in HARM_POOLS:
+        now, then = (functional.avg_pool2d(e, pool) if pool > 1 else e for e in (error, before))
+        terms.append(seen(functional.relu(now.abs() - then.abs()), right))
+    return torch.stack(terms).sum(0)
+
+
 def demoire_loss(
-    outputs: Sequence[Tensor], truths: Sequence[Tensor], *, offset: tuple[int, int] = (0, 0)
+    outputs: Sequence[Tensor],
+    truths: Sequence[Tensor],
+    *,
+    inputs: Sequence[Tensor] | None = None,
+    offset: tuple[int, int] = (0, 0),
 ) -> Tensor:
     """Return each sample's loss, (N,), over Y, U and V planes in 0..1; 0 for equal planes.
 
@@ -83,6 +107,7 @@ def demoire_loss(
     Args:
         outputs: What the network made of a picture; luma at least 64 high and wide.
         truths: What it should have made.
+        inputs: The picture; `harm` counts where it is given.
         offset: Rows and columns, each below 8, to leave out of luma, and half of them of chroma,
             so that the cells of pooling do not always coincide with the network's blocks.
     """
@@ -92,12 +117,16 @@ def demoire_loss(
     y = y[..., rows:, columns:]
     u, v = (plane[..., rows // 2 :, columns // 2 :] for plane in (u, v))
     edges = torch.stack([seen(step, weights) for step in steps(y)]).sum(0)
-    return (
+    loss: Tensor = (
         plane_loss(y, LUMA_SCALES, weights)
         + EDGES_WEIGHT * edges
         + plane_loss(u, CHROMA_SCALES, weights)
         + plane_loss(v, CHROMA_SCALES, weights)
     )
+    if inputs is not None:
+        for output, truth, given in zip(outputs, truths, inputs, strict=True):
+            loss = loss + HARM_WEIGHT * harm(output - truth, given - truth)
+    return loss
 
 
 def weights_by_strength(inputs: Sequence[Tensor], truths: Sequence[Tensor]) -> Tensor:

@@ -12,6 +12,7 @@ from engines.train.losses import (
     STEPS_POOL,
     charbonnier,
     demoire_loss,
+    harm,
     plane_loss,
     seen,
     steps,
@@ -122,6 +123,26 @@ def test_offset_leaves_out_rows_and_columns_of_every_plane():
         plane[..., :, :columns] += 0.5
     assert demoire_loss(outputs, planes()).min() > 0.01
     assert demoire_loss(outputs, planes(), offset=(4, 6)).tolist() == [0, 0, 0]
+
+
+def level(value):
+    return torch.full((1, 1, 16, 16), value)
+
+
+def test_only_what_got_worse_is_harm():
+    assert harm(level(0.001), level(-0.002)).item() == 0
+    assert harm(level(0.3), level(0.0)).item() == pytest.approx(3 * 0.3)
+
+
+def test_what_was_wrong_before_may_be_changed():
+    assert harm(level(0.3), level(-0.1)) < 0.1 * harm(level(0.2), level(0.0))
+
+
+def test_harm_is_not_masked_by_texture():
+    clean = planes()
+    outputs = [plane + 0.02 for plane in clean]
+    masked = demoire_loss(outputs, clean)
+    assert (demoire_loss(outputs, clean, inputs=clean) - masked).min() > 0.5 * 3 * 3 * 0.019
 
 
 def test_loss_can_be_minimised_from_zero_error():
