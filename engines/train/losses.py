@@ -24,9 +24,9 @@ MASKING = 0.02
 mask what lies on them, and what codecs do to them is not for the network to undo."""
 
 HARM_POOLS, HARM_WEIGHT, UNHARMED = (1, 2, 4), 0.5, 0.004
-"""Where the input was right to `UNHARMED` (a level), texture does not excuse an error: masked alone,
-networks take fences, brickwork and leather for a panel's grid. Elsewhere it must not count: under
-noise, taking faint fringes away makes many pixels worse."""
+"""Where the input was right to `UNHARMED` (a level), texture does not excuse an error: masked
+alone, networks take fences, brickwork and leather for a panel's grid. Elsewhere it must not count:
+under noise, taking faint fringes away makes many pixels worse."""
 
 EPSILON = 1e-3
 """Where the losses turn from L1 to quadratic: a quarter of an 8-bit level."""
