@@ -38,6 +38,9 @@ STRENGTHS = (("strong", 25.0), ("medium", 32.0), ("weak", float("inf")))
 HARM_CAP_DB = 80.0
 """A clean picture that comes back bit for bit counts as this much."""
 
+_SOMETHING = 0.1
+"""Least level, or Lab unit, of ripple that counts as there."""
+
 _CROP = 256
 _REMOVED_GAIN = 4
 
@@ -136,7 +139,8 @@ def score_clip(output: Picture, truth: Picture) -> Scores:
 
 
 RATIOS = ("moire_band_error", "moire_energy", "relation_error", "flicker")
-"""Measures of what should go: told as output over input; below 1 is better."""
+"""Measures of what should go: told as output over input, the mean as mean over mean; below 1 is
+better."""
 GAINS = ("psnr", "aligned_psnr", "ssim")
 """Measures of likeness: told as output minus input; above 0 is better."""
 
@@ -179,13 +183,26 @@ def _by_method(judgements: list[Judgement]) -> dict[str, Any]:
             if method == INPUT:
                 continue
             if measure in RATIOS:
-                figures[f"{measure}_ratio"] = _spread([a / max(b, 1e-6) for a, b in pairs])
+                figures[f"{measure}_ratio"] = _ratio(pairs)
             elif measure in GAINS:
                 figures[f"{measure}_gain"] = _spread(
                     [a - b for a, b in pairs if np.isfinite(a - b)]
                 )
         found[method] = figures
     return found
+
+
+def _ratio(pairs: list[tuple[float, float]]) -> dict[str, float]:
+    """Return what is left of what was there: of the sums, and of each where there was something.
+
+    A mean of ratios would be that of the one picture which had next to nothing to remove.
+    """
+    known = [(after, before) for after, before in pairs if np.isfinite(after + before)]
+    spread = _spread([after / before for after, before in known if before >= _SOMETHING])
+    total = sum(before for _, before in known)
+    if spread and total > 0:
+        spread["mean"] = sum(after for after, _ in known) / total
+    return spread
 
 
 def _spread(values: list[float]) -> dict[str, float]:

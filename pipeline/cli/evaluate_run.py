@@ -94,6 +94,7 @@ def run_evaluation(
                     description="judging",
                     console=Console(stderr=True),
                     transient=True,
+                    auto_refresh=False,  # its thread may outlive the bar by a moment
                 )
             )
         evaluation = Evaluation(

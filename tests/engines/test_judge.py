@@ -117,6 +117,17 @@ def test_flat_truth_is_judged_without_detail():
     assert "detail_kept" not in found.scores["model"]
 
 
+def test_pictures_with_nothing_to_remove_do_not_decide_a_ratio():
+    page = truth()
+    cases = [Case("fringed", fringed(), page), Case("clean", page, page)]
+    spoiled = np.clip(page + np.random.default_rng(0).normal(0, 2, page.shape), 0, 255)
+    model = {fringed().tobytes(): fringed(), page.tobytes(): spoiled.astype(np.uint8)}
+    found = summarise(judged(lambda picture: model[picture.tobytes()], cases=cases))
+    ratio = found["all"]["model"]["moire_band_error_ratio"]
+    assert ratio["max"] == pytest.approx(1)
+    assert 1 < ratio["mean"] < 1.2
+
+
 @pytest.mark.parametrize("name", BASELINES)
 @pytest.mark.parametrize("shape", [(96, 130), (33, 64), (7, 5)])
 def test_baselines_take_every_size_and_keep_flat_colour(name, shape):
