@@ -136,11 +136,14 @@ def _make_all(todo: list[tuple[Part, list[str]]], ledger: Ledger, stop: threadin
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    # A thread that draws may outlive the bar by a moment; samples are slow enough to draw each.
+    with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
         for part, names in todo:
             task = progress.add_task(f"{part.kind}s", total=len(names) * part.steps_each)
             with closing(part.make(names, ledger)) as steps:
                 for _ in steps:
                     progress.advance(task)
+                    progress.refresh()
                     if stop.is_set():
                         return
