@@ -18,7 +18,7 @@ from engines.evaluate.metrics import moire_energy, psnr
 from engines.simulate.clip import Hand, simulate_clip
 from engines.simulate.conditions import Conditions
 from engines.simulate.content import scene
-from engines.simulate.film import content_size
+from engines.simulate.film import content_size, match_colours
 from engines.simulate.optics import Pose
 from pipeline.cli.batch import INTERRUPTED
 from pipeline.cli.console import say
@@ -107,7 +107,7 @@ class Filming:
         )
         for number, filmed in enumerate(clip):
             if number % _MEASURED_EVERY == 0:
-                self.truths[number] = filmed.truth
+                self.truths[number] = match_colours(filmed.truth, filmed.picture)
             yield filmed.picture
 
 
