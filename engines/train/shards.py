@@ -6,8 +6,6 @@ U and V planes side by side below it. A shard is one `.npy` file of samples, mem
 
 from __future__ import annotations
 
-import argparse
-import os
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -228,29 +226,3 @@ def _write(path: Path, samples: NDArray[np.uint8]) -> None:
     except BaseException:
         partial_file.unlink(missing_ok=True)
         raise
-
-
-def main() -> None:
-    """Run as `python -m engines.train.shards FOLDER`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--count", type=int, default=40)
-    parser.add_argument("--samples", type=int, default=128)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--photos", type=Path, nargs="*", default=[])
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    options = parser.parse_args()
-    write_shards(
-        options.folder,
-        first=options.first,
-        count=options.count,
-        samples=options.samples,
-        photo_folders=options.photos,
-        workers=options.workers,
-        seed=options.seed,
-    )
-
-
-if __name__ == "__main__":
-    main()
