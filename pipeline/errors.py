@@ -4,6 +4,9 @@ DemoireError            exit code 1
 ├── SourceError         an input cannot be opened or read
 ├── SinkError           an output cannot be created or written
 ├── EngineError         a back end or model cannot be opened, or failed on a picture
+├── PairsError          a folder holds no pairs or pictures to judge on (engines.pairs)
+├── DataError           there is nothing to train on (engines.train.data)
+├── TrainError          a training run cannot begin, go on or end well (engines.train.loop)
 └── ConfigError         an option or a configuration file is wrong (exit code 2)
 """
 

@@ -4,8 +4,10 @@ Moiré multiplies the picture by a smooth, locally periodic gain, so the network
 adaptive filter rather than like a painter. A stem turns each 8x8 luma block and its two 4x4 chroma
 blocks into `analysis` learned coefficients, a small U-Net with a wide view decides from context
 how much of each coefficient is fringe (`gate`) and what to add beside that (`bias`), and a
-synthesis layer turns the result back into the residual. All of it is strided and 1x1 convolutions
-plus a few 3x3 ones at low resolution: cheap on CPUs, accepted by every compiler.
+synthesis layer turns the result back into the residual. Fringes longer than a block lie in the
+blocks' means: those are split into bands that are gated as well (`MeanBands`). All of it is strided
+and 1x1 convolutions plus a few 3x3 ones at low resolution: cheap on CPUs, accepted by every
+compiler.
 """
 
 from __future__ import annotations
