@@ -17,15 +17,11 @@ from PIL import Image, UnidentifiedImageError
 
 from engines.pairs import PairPaths, find_pairs
 from engines.train.data import DataError
-from engines.train.shards import to_planes
+from engines.train.shards import FULL_RANGE_SHARE, LUMA_WEIGHTS, to_planes
 
 _MOST_HELD_OUT = 64
 _CUTS = 8
 """Crops of a picture for each time that it is decoded, where memory does not hold all."""
-
-# Luma weights (red, blue) of BT.601 and BT.709; files of both kinds and ranges are cleaned.
-_LUMA_WEIGHTS = ((0.299, 0.114), (0.2126, 0.0722))
-_FULL_RANGE_SHARE = 0.4
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """A picture and its truth, each (H, W, 3) RGB."""
@@ -177,7 +173,7 @@ def _cut(pair: Pair, rng: random.Random, *, crop: int) -> NDArray[np.uint8]:
     height, width = pair[0].shape[:2]
     top, left = rng.randrange(height - crop + 1), rng.randrange(width - crop + 1)
     turns, mirror = rng.randrange(4), rng.random() < 0.5
-    weights, full_range = rng.choice(_LUMA_WEIGHTS), rng.random() < _FULL_RANGE_SHARE
+    weights, full_range = rng.choice(LUMA_WEIGHTS), rng.random() < FULL_RANGE_SHARE
 
     def cut(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         part = np.rot90(picture[top : top + crop, left : left + crop], turns)

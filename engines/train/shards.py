@@ -46,7 +46,8 @@ _SMOOTH = ("gradient", "plain", "film", "slide")
 _SMOOTH_SHARE = 0.4
 
 # Luma weights (red, blue) of BT.601 and BT.709; both occur, tagged and untagged.
-_LUMA_WEIGHTS = ((0.299, 0.114), (0.2126, 0.0722))
+LUMA_WEIGHTS = ((0.299, 0.114), (0.2126, 0.0722))
+FULL_RANGE_SHARE = 0.4
 
 
 def to_planes(
@@ -91,8 +92,8 @@ def simulate_sample(
         picture, truth = _beat_alone(rng, photos, text)
     if picture is truth and rng.random() < 0.7:
         picture = truth = codec.compress(picture, draw_compression(rng))
-    weights = _LUMA_WEIGHTS[rng.integers(2)]
-    full_range = bool(rng.random() < 0.4)
+    weights = LUMA_WEIGHTS[rng.integers(2)]
+    full_range = bool(rng.random() < FULL_RANGE_SHARE)
     return np.stack(
         [to_planes(p, weights=weights, full_range=full_range) for p in (picture, truth)]
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from pipeline.cli.console import complain, log_to_stderr
-from pipeline.errors import DemoireError
+from pipeline.errors import DemoireError, EngineError
 
 _DEBUG = "demoire.debug"
 
@@ -50,3 +51,15 @@ def add_command(app: typer.Typer, command: Callable[..., None], examples: Sequen
     # \b keeps the lines as they are.
     shown = "\n".join(["\b", "[bold]Examples[/bold]", *(f"  {example}" for example in examples)])
     app.command(help=f"{text}\n\n{shown}")(command)
+
+
+def need_extra(command: str, modules: Sequence[str], *, extra: str) -> None:
+    """Raise unless the modules that a command needs can be found; none is imported.
+
+    Raises:
+        EngineError: Some are missing; the message says how to install them.
+    """
+    missing = [name for name in modules if find_spec(name) is None]
+    if missing:
+        way_out = f"install with: pip install 'demoire[{extra}]'"
+        raise EngineError(f"{command} needs {', '.join(missing)}; {way_out}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipeline.cli.commands import Debug
+from pipeline.cli.options import even_size
 
 EXAMPLES = (
     "demoire demo",
@@ -35,12 +35,8 @@ def demo(
     picture as after.compare.mp4 and after.compare.png, and a table. It takes a minute or two.
     """
     from pipeline.cli.demo_run import Demo, run_demo
-    from pipeline.errors import ConfigError
 
-    found = re.fullmatch(r"(\d{2,4})x(\d{2,4})", size)
-    width, height = (int(found[1]), int(found[2])) if found else (0, 0)
-    if min(width, height) < 96 or width % 2 or height % 2:
-        raise ConfigError(f"--size: must be two even numbers from 96 up, as 960x540; got {size}")
+    width, height = even_size(size)
     wanted = Demo(out=out, seed=seed, seconds=seconds, width=width, height=height)
     code = run_demo(wanted, engine=engine, model=model, overwrite=overwrite)
     if code:

@@ -22,7 +22,7 @@ from engines.simulate.film import content_size, match_colours
 from engines.simulate.optics import Pose
 from pipeline.cli.batch import INTERRUPTED
 from pipeline.cli.console import say
-from pipeline.cli.inputs import Job
+from pipeline.cli.inputs import Job, create_folder
 from pipeline.cli.interrupt import stop_on_interrupt
 from pipeline.cli.job import Cleaner, run
 from pipeline.cli.options import ProgressMode
@@ -139,10 +139,7 @@ def run_demo(demo: Demo, *, engine: str, model: str, overwrite: bool) -> int:
 
 
 def _make_folder(demo: Demo, *, overwrite: bool) -> None:
-    try:
-        demo.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SinkError(f"{demo.out}: cannot be made a folder: {error.strerror}") from error
+    create_folder(demo.out)
     if demo.still.exists() and not overwrite:
         raise SinkError(f"{demo.still}: already exists; add --overwrite or give another --out")
 

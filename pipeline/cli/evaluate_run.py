@@ -22,6 +22,7 @@ from engines.evaluate.report import (
     write_markdown,
 )
 from pipeline.cli.console import say
+from pipeline.cli.inputs import create_folder
 from pipeline.errors import ConfigError, SinkError
 
 _REPORTS = {
@@ -110,10 +111,7 @@ def run_evaluation(
 
 
 def _make_folder(out: Path, *, overwrite: bool) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SinkError(f"{out}: cannot be made a folder: {error.strerror}") from error
+    create_folder(out)
     there = [name for name in _REPORTS if (out / name).exists()]
     if there and not overwrite:
         raise SinkError(f"{out / there[0]}: already exists; add --overwrite or give another -o")

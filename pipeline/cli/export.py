@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.cli.commands import Debug
+from pipeline.cli.commands import Debug, need_extra
 from pipeline.cli.console import say
 
 EXAMPLES = (
@@ -33,13 +32,9 @@ def export(
 
     Needs torch and onnx: install demoire with its extra `train`.
     """
-    from pipeline.errors import EngineError, SinkError
+    from pipeline.errors import SinkError
 
-    missing = [name for name in _NEEDED if find_spec(name) is None]
-    if missing:
-        raise EngineError(
-            f"export needs {', '.join(missing)}; install with: pip install 'demoire[train]'"
-        )
+    need_extra("export", _NEEDED, extra="train")
     target = output or Path(f"{Path(model).stem}.onnx")
     if target.exists() and not overwrite:
         raise SinkError(f"{target}: exists already; choose another -o or give --overwrite")

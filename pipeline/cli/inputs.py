@@ -74,7 +74,7 @@ def make_folder(jobs: Sequence[Job], output: Path | None) -> None:
     """
     if output is None or any(job.target == output for job in jobs):
         return
-    _make(output, option="-o")
+    create_folder(output, option="-o")
 
 
 def make_maps_folder(folder: Path | None) -> None:
@@ -85,7 +85,7 @@ def make_maps_folder(folder: Path | None) -> None:
     """
     if folder is None:
         return
-    _make(folder, option="--debug-maps")
+    create_folder(folder, option="--debug-maps")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise SinkError(f"--debug-maps {folder}: you may not write there; give another folder")
 
@@ -108,11 +108,21 @@ def refuse_shared_maps(jobs: Sequence[Job], folder: Path | None) -> None:
             )
 
 
-def _make(folder: Path, *, option: str) -> None:
+def create_folder(folder: Path, *, option: str | None = None) -> None:
+    """Create a folder and those above it, if they are missing.
+
+    Args:
+        folder: Which.
+        option: What named it, for the message.
+
+    Raises:
+        SinkError: It cannot be created.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SinkError(f"{option} {folder}: cannot be made a folder: {error.strerror}") from error
+        named = f"{option} {folder}" if option else str(folder)
+        raise SinkError(f"{named}: cannot be made a folder: {error.strerror}") from error
 
 
 def _files(path: Path) -> list[Path]:

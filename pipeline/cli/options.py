@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from pipeline.errors import ConfigError
 
 _WHAT = "What to do"
 _INPUT = "Input"
@@ -208,3 +211,16 @@ PrintConfig = Annotated[
         "--print-config", help="Only print the merged settings as YAML.", rich_help_panel=_REPORT
     ),
 ]
+
+
+def even_size(text: str) -> tuple[int, int]:
+    """Return the width and height of a `--size` like 960x540: even numbers from 96 to 9999.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    found = re.fullmatch(r"(\d{2,4})x(\d{2,4})", text)
+    width, height = (int(found[1]), int(found[2])) if found else (0, 0)
+    if min(width, height) < 96 or width % 2 or height % 2:
+        raise ConfigError(f"--size: must be two even numbers from 96 up, as 960x540; got {text}")
+    return width, height

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.commands import Debug
+from pipeline.cli.options import even_size
 
 EXAMPLES = (
     "demoire simulate pairs/ --pictures 200",
@@ -64,12 +64,8 @@ def simulate(
     goes on where the first one stopped. Nothing is downloaded.
     """
     from pipeline.cli.simulate_run import Request, run_simulation
-    from pipeline.errors import ConfigError
 
-    found = re.fullmatch(r"(\d{2,4})x(\d{2,4})", size)
-    width, height = (int(found[1]), int(found[2])) if found else (0, 0)
-    if min(width, height) < 96 or width % 2 or height % 2:
-        raise ConfigError(f"--size: must be two even numbers from 96 up, as 960x540; got {size}")
+    width, height = even_size(size)
     request = Request(
         out=out,
         pictures=pictures,

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from engines.simulate.takes import load_show
 from pipeline.cli.batch import INTERRUPTED
 from pipeline.cli.console import say
+from pipeline.cli.inputs import create_folder
 from pipeline.cli.interrupt import stop_on_interrupt
 from pipeline.cli.simulate_ledger import Ledger
 from pipeline.cli.simulate_parts import Clips, Part, Pictures, Screen, Shards
@@ -81,11 +82,9 @@ def run_simulation(request: Request) -> int:
     parts = request.parts()
     try:
         load_show(request.photos)
-        request.out.mkdir(parents=True, exist_ok=True)
     except FileNotFoundError as error:
         raise SourceError(f"--photos: {error}") from error
-    except OSError as error:
-        raise SinkError(f"{request.out}: cannot be made a folder: {error.strerror}") from error
+    create_folder(request.out)
     ledger = Ledger(request.out)
     todo = [_unmade(part, ledger, overwrite=request.overwrite) for part in parts]
     try:

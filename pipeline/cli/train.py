@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.cli.commands import Debug
+from pipeline.cli.commands import Debug, need_extra
 from pipeline.cli.console import say
 
 EXAMPLES = (
@@ -75,7 +74,6 @@ def train(
     Needs torch: install demoire with its extra `train`.
     """
     from engines.train.config import TrainConfig
-    from pipeline.errors import EngineError
     from pipeline.layers import as_yaml, assignment_layer, file_layer, merge, option_layers
 
     options = {"out": out, "shards": shards, "pairs": pairs or None, "minutes": minutes}
@@ -84,10 +82,7 @@ def train(
     if print_config:
         say(as_yaml(settings).rstrip())
         return
-    missing = [name for name in _NEEDED if find_spec(name) is None]
-    if missing:
-        way_out = "install with: pip install 'demoire[train]'"
-        raise EngineError(f"train needs {', '.join(missing)}; {way_out}")
+    need_extra("train", _NEEDED, extra="train")
     from pipeline.cli.train_run import run_training
 
     code = run_training(settings)
