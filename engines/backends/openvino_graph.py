@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engines.backends.openvino_blocks import blocks_as_channels
 from engines.backends.openvino_quiet import ops, ov
 from engines.engine import EngineError, Layout, PictureFormat
 from engines.view import (
@@ -42,6 +43,7 @@ def build_graph(
     if (picture_format.layout, picture_format.bits) == ("420", 8):
         # The file's own edges: what other back ends run from the same bytes.
         model.reshape({name: list(shape) for name, shape in zip("yuv", shapes, strict=True)})
+        blocks_as_channels(model)
         return model
     sample = ov.Type.u8 if picture_format.bits == 8 else ov.Type.u16
     planes = [ops.parameter(list(shape), sample) for shape in shapes]
@@ -60,7 +62,9 @@ def build_graph(
         exact = ops.subtract(code, ops.multiply(residual, gain))
         whole = ops.clamp(ops.round(exact, "half_to_even"), 0.0, float(picture_format.peak))
         cleaned.append(ops.result(ops.convert(whole, sample.get_type_name())))
-    return ov.Model(cleaned, [*planes, strength], "demoire")
+    built = ov.Model(cleaned, [*planes, strength], "demoire")
+    blocks_as_channels(built)
+    return built
 
 
 def _number(value: float) -> Node:
