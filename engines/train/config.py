@@ -18,8 +18,8 @@ class TrainConfig(BaseModel):
     model: str = "nano"
     """Size of the network: a tier's name."""
     start_from: str | None = None
-    """Weights to begin with instead of random ones: a shipped model's name or a safetensors file.
-    A resumed run has its own."""
+    """Weights to begin with instead of random ones: a shipped model's name or a safetensors file,
+    of this size or smaller in width and depth. A resumed run has its own."""
     out: Path | None = None
     """Folder of the run: everything is written there, and a run that is found there goes on."""
 
@@ -63,6 +63,13 @@ class TrainConfig(BaseModel):
     squeezed: float = Field(default=0.2, ge=0, le=1)
     """Share of steps on pictures shrunk to fewer pixels, each axis by its own factor: photos as
     they are passed around."""
+
+    overlaid: float = Field(default=0.3, ge=0, le=1)
+    """Share of steps on which the detail of another picture is added to both: texture and text are
+    to stay where fringes go."""
+    grained: float = Field(default=0.4, ge=0, le=1)
+    """Share of steps on which the same grain is added to both pictures: a network that sees noise
+    only where its truth has none learns to smooth, and smooths fine texture, too."""
 
     validate_every: int = Field(default=500, ge=1)
     """Steps from one validation, and save, to the next."""

@@ -24,6 +24,7 @@ from torch import nn
 from engines.errors import DemoireError
 from engines.models import MODELS, load_network
 from engines.models.checkpoint import save_checkpoint
+from engines.models.grow import grow
 from engines.models.network import BLOCK, Network, NetworkConfig
 from engines.train.config import TrainConfig
 from engines.train.data import Planes, Samples, both_planes
@@ -46,10 +47,17 @@ class TrainError(DemoireError):
     """A run cannot begin, go on or end well."""
 
 
-def clean(network: nn.Module, planes: Planes, *, precision: Literal["bf16", "f32"]) -> Planes:
+Precision = Literal["bf16", "f32"]
+
+
+def mixed(precision: Precision, device: str) -> torch.autocast:
+    """Return the context in which products are computed in `precision`."""
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def clean(network: nn.Module, planes: Planes, *, precision: Precision) -> Planes:
     """Return planes minus their predicted residuals, unclamped."""
-    device = planes[0].device.type
-    with torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bf16"):
+    with mixed(precision, planes[0].device.type):
         residuals = network(*planes)
     return tuple(plane - r.float() for plane, r in zip(planes, residuals, strict=True))
 
@@ -201,7 +209,8 @@ class Training:
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
-        self.optimiser.step()
+        with mixed(self.precision, self.team.device):  # Muon's products are a fifth of a step
+            self.optimiser.step()
         self.step += 1
         self._follow()
         return float(loss.detach())
@@ -241,15 +250,14 @@ class Training:
 
     def _start_from(self, model: str) -> None:
         """Begin with the weights of another model instead of random ones."""
-        state = load_network(model).state_dict()
         try:
-            self.network.load_state_dict(state)
-        except RuntimeError as error:
+            grow(self.network, load_network(model))
+        except ValueError as error:
             raise TrainError(
-                f"start_from {model}: is of another size than model {self.config.model!r};"
-                " start from one of that size, or set model to its own"
+                f"start_from {model}: is no smaller form of model {self.config.model!r}; start from"
+                " one that is nowhere wider or deeper and has bands alike, or set model to its own"
             ) from error
-        self.average.load_state_dict(state)
+        self.average.load_state_dict(self.network.state_dict())
 
     def _resume(self) -> None:
         path = self.folder / "last.pt"
@@ -268,7 +276,7 @@ class Training:
             log.info("%s: going on at step %d", self.folder, self.step)
 
 
-def _precision(config: TrainConfig, device: str) -> Literal["bf16", "f32"]:
+def _precision(config: TrainConfig, device: str) -> Precision:
     if config.precision != "auto":
         return config.precision
     if device == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -13,6 +14,12 @@ from engines.train.data import Planes
 
 # Half of it, less an offset, still holds the loss's widest pool of chroma.
 _LEAST_SIDE = 64
+
+_GRAIN = (0.5 / 255, 8 / 255)
+"""Standard deviation of the strongest grain of a batch, in units of white."""
+_GRAIN_SIZES = (1, 1, 2, 3)
+_REACHES = (4, 8, 16, 32)
+"""Luma samples over which detail is told from shading."""
 
 
 def vary(
@@ -39,6 +46,10 @@ def vary(
         planes, truth = copy_smaller(planes, factor), copy_smaller(truth, factor)
     if rng.random() < config.recoloured:
         planes, truth = recolour(planes, truth, rng=rng)
+    if rng.random() < config.overlaid:
+        planes, truth = overlay(planes, truth, rng=rng)
+    if rng.random() < config.grained:
+        planes, truth = grain(planes, truth, rng=rng)
     return planes, truth
 
 
@@ -74,3 +85,44 @@ def recolour(planes: Planes, truth: Planes, *, rng: random.Random) -> tuple[Plan
         return y * dim, (a * u - b * v + 0.5).clamp(0, 1), (b * u + a * v + 0.5).clamp(0, 1)
 
     return change(planes), change(truth)
+
+
+def overlay(planes: Planes, truth: Planes, *, rng: random.Random) -> tuple[Planes, Planes]:
+    """Add the detail of the batch's neighbour, without its moiré, to both pictures alike."""
+    share, reach = rng.uniform(0.3, 1), rng.choice(_REACHES)
+
+    def detail(plane: Tensor, pool: int) -> Tensor:
+        other = plane.roll(1, 0)
+        coarse = functional.interpolate(
+            functional.avg_pool2d(other, pool, ceil_mode=True), other.shape[-2:], mode="bilinear"
+        )
+        return share * (other - coarse)
+
+    added = tuple(
+        detail(plane, pool)
+        for plane, pool in zip(truth, (reach, reach // 2, reach // 2), strict=True)
+    )
+    return _add(planes, added), _add(truth, added)
+
+
+def grain(planes: Planes, truth: Planes, *, rng: random.Random) -> tuple[Planes, Planes]:
+    """Add the same noise to both pictures: fine, or as coarse as a denoised or enlarged one."""
+    luma = math.exp(rng.uniform(*map(math.log, _GRAIN)))
+    chroma, pool = luma * rng.uniform(0, 1), rng.choice(_GRAIN_SIZES)
+
+    def noise(plane: Tensor, deviation: float) -> Tensor:
+        count, _, height, width = plane.shape
+        shape = (count, 1, math.ceil(height / pool), math.ceil(width / pool))
+        # Each sample has its own strength.
+        each = torch.rand(count, 1, 1, 1, device=plane.device)
+        drawn = torch.randn(shape, device=plane.device) * (deviation * each)
+        return functional.interpolate(drawn, (height, width), mode="bilinear")
+
+    added = tuple(
+        noise(plane, sigma) for plane, sigma in zip(planes, (luma, chroma, chroma), strict=True)
+    )
+    return _add(planes, added), _add(truth, added)
+
+
+def _add(picture: Planes, added: Planes) -> Planes:
+    return tuple((a + b).clamp(0, 1) for a, b in zip(picture, added, strict=True))

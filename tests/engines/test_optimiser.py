@@ -21,6 +21,13 @@ def test_singular_values_come_near_one(shape):
     assert values.max() < 1.3
 
 
+def test_singular_values_come_near_one_in_half_precision():
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        values = torch.linalg.svdvals(orthogonalise(random(16, 40)).float())
+    assert values.min() > 0.5
+    assert values.max() < 1.3
+
+
 def test_nothing_stays_nothing():
     assert not orthogonalise(torch.zeros(4, 6)).any()
 

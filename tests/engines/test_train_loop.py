@@ -21,7 +21,7 @@ from engines.train.data import Shards, both_planes
 from engines.train.loop import TrainError, Training, clean
 from engines.train.team import Team
 
-PLAIN = {"copied": 0, "recoloured": 0, "squeezed": 0}
+PLAIN = {"copied": 0, "recoloured": 0, "squeezed": 0, "overlaid": 0, "grained": 0}
 
 
 @pytest.fixture
@@ -173,11 +173,22 @@ def test_resumed_run_keeps_its_own_weights(start, run):
     assert start(start_from="no such model").step == 2
 
 
-def test_weights_of_another_size_are_refused(start, run):
-    start(steps=2).run()
+def test_weights_that_do_not_fit_are_refused(start, run):
+    start(model="larger", steps=2).run()
     (run / "last.pt").unlink()
-    with pytest.raises(TrainError, match=r"best\.safetensors: is of another size than model 'lar"):
-        start(model="larger", start_from=str(run / "best.safetensors"))
+    with pytest.raises(TrainError, match=r"best\.safetensors: is no smaller form of model 'tiny'"):
+        start(start_from=str(run / "best.safetensors"))
+
+
+def test_larger_network_can_start_from_a_smaller_one(start, run, shards):
+    small = start(steps=2)
+    small.run()
+    (run / "last.pt").unlink()
+    large = start(model="larger", start_from=str(run / "best.safetensors"))
+    planes, _ = both_planes(shards.validation[0], "cpu")
+    with torch.inference_mode():
+        for one, other in zip(small.average(*planes), large.average(*planes), strict=True):
+            torch.testing.assert_close(other, one, atol=1e-3, rtol=0)  # kept in half precision
 
 
 def test_weights_that_do_not_exist_are_named(start):

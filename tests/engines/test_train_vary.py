@@ -12,9 +12,9 @@ from train_samples import SIDE, fringed
 
 from engines.train.config import TrainConfig
 from engines.train.data import both_planes, split_planes
-from engines.train.vary import copy_smaller, recolour, squeeze, vary
+from engines.train.vary import copy_smaller, grain, overlay, recolour, squeeze, vary
 
-NEVER = {"copied": 0, "recoloured": 0, "squeezed": 0}
+NEVER = {"copied": 0, "recoloured": 0, "squeezed": 0, "overlaid": 0, "grained": 0}
 
 
 @pytest.mark.parametrize("factor", [1.5, 2.7, 4.0])
@@ -49,6 +49,54 @@ def test_recolouring_leaves_grey_grey():
     changed, _ = recolour(grey, grey, rng=random.Random(4))
     assert torch.equal(changed[1], grey[1])
     assert torch.equal(changed[2], grey[2])
+
+
+def greys(*levels, side=64):
+    """Flat planes, one sample for each level."""
+    luma = torch.tensor(levels).reshape(-1, 1, 1, 1).expand(-1, 1, side, side)
+    chroma = torch.full((len(levels), 1, side // 2, side // 2), 0.5)
+    return luma, chroma, chroma
+
+
+def test_overlaid_detail_is_that_of_the_other_samples_truth():
+    planes, truth = greys(0.3, 0.5), greys(0.4, 0.5)
+    dots = torch.zeros(64, 64)
+    dots[::8, ::8] = 0.3
+    truth = (truth[0] + torch.stack([dots, torch.zeros(64, 64)])[:, None], *truth[1:])
+    changed, changed_truth = overlay(planes, truth, rng=random.Random(1))
+    added = changed[0] - planes[0]
+    assert not added[0].any()  # its neighbour, the second sample, is flat
+    peaks = added[1, 0, ::8, ::8]
+    assert 0.3 * 0.25 < peaks.min() <= peaks.max() <= 0.3
+    torch.testing.assert_close(changed_truth[0] - truth[0], added, atol=1e-6, rtol=0)
+
+
+def test_overlaying_leaves_shading_alone():
+    planes, truth = greys(0.3, 0.5), greys(0.9, 0.1)
+    changed, _ = overlay(planes, truth, rng=random.Random(2))
+    torch.testing.assert_close(changed[0], planes[0])
+
+
+def test_grain_is_the_same_in_both_pictures_and_other_in_each_sample():
+    torch.manual_seed(0)
+    planes, truth = greys(0.3, 0.5), greys(0.4, 0.6)
+    changed, changed_truth = grain(planes, truth, rng=random.Random(3))
+    noise = [a - b for a, b in zip(changed, planes, strict=True)]
+    for one, before, after in zip(noise, truth, changed_truth, strict=True):
+        torch.testing.assert_close(after - before, one, atol=1e-6, rtol=0)
+    assert 0 < noise[0].std() < 0.05
+    assert abs(noise[0].mean()) < 0.1 * noise[0].std()
+    assert np.corrcoef(noise[0][:, 0].flatten(1))[0, 1] < 0.1
+
+
+def test_pictures_with_grain_stay_within_their_range():
+    torch.manual_seed(0)
+    white, black = greys(1.0, 1.0), greys(0.0, 0.0)
+    for plane in (
+        *grain(white, black, rng=random.Random(4))[0],
+        *grain(black, white, rng=random.Random(5))[0],
+    ):
+        assert 0 <= plane.min() <= plane.max() <= 1
 
 
 def varied(**shares):
