@@ -10,9 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
 from engines.simulate import optics
+from engines.simulate.arrays import Array, centres, move
 from engines.simulate.conditions import Conditions
 from engines.simulate.optics import Pose
 
@@ -61,7 +63,7 @@ def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def add_beat(truth: NDArray[np.uint8], conditions: Conditions, beat: Beat) -> NDArray[np.uint8]:
+def add_beat(truth: Array, conditions: Conditions, beat: Beat) -> Array:
     """Return `truth` with fringes.
 
     Args:
@@ -70,30 +72,38 @@ def add_beat(truth: NDArray[np.uint8], conditions: Conditions, beat: Beat) -> ND
         beat: Their strength.
     """
     height, width = truth.shape[:2]
-    to_screen = optics.homography(conditions.pose, focal=conditions.focal)
+    xp = array_namespace(truth)
+    to_screen = move(optics.homography(conditions.pose, focal=conditions.focal), like=truth)
     column, row = optics.screen_points(
         to_screen, conditions.lens, height=height, width=width, oversampling=1
     )
     # Red and blue filters repeat every second pixel: the sensor's own frequencies are halves.
     harmonic = max(1, round(2 / conditions.pose.ratio)) / 2
-    x = (np.arange(width, dtype=np.float32) + 0.5 - width / 2)[None]
-    y = (np.arange(height, dtype=np.float32) + 0.5 - height / 2)[:, None]
-    gain = np.ones(truth.shape, np.float32)
+    x, y = centres(width, like=truth)[None], centres(height, like=truth)[:, None]
+    gain = xp.ones(truth.shape, dtype=xp.float32, device=device(truth))
     for cycles, strengths, offsets in (
-        (column - np.float32(harmonic) * x, beat.across, beat.offsets),
-        (row - np.float32(harmonic) * y, beat.down, (0.0, 0.0, 0.0)),
+        (column - harmonic * x, beat.across, beat.offsets),
+        (row - harmonic * y, beat.down, (0.0, 0.0, 0.0)),
     ):
         visible = _visibility(cycles, beat.shortest_px)
         for channel in range(3):
-            phase = np.float32(2 * np.pi) * (cycles + np.float32(offsets[channel]))
-            gain[..., channel] += np.float32(strengths[channel]) * visible * np.cos(phase)
-    coded = truth * np.maximum(gain, 0) ** np.float32(1 / _GAMMA)
-    return np.clip(coded + 0.5, 0, 255).astype(np.uint8)
+            phase = 2 * np.pi * (cycles + offsets[channel])
+            gain[..., channel] += strengths[channel] * visible * xp.cos(phase)
+    coded = truth * xp.clip(gain, min=0) ** (1 / _GAMMA)
+    picture: Array = xp.astype(xp.clip(coded + 0.5, 0, 255), xp.uint8)
+    return picture
 
 
-def _visibility(cycles: NDArray[np.float32], shortest_px: float) -> NDArray[np.float32]:
+def _visibility(cycles: Array, shortest_px: float) -> Array:
     """Return the contrast, 0..1, that a Gaussian blur leaves to the local frequency."""
-    slope_y, slope_x = np.gradient(cycles)
-    squared = (slope_x**2 + slope_y**2) * np.float32(shortest_px**2)
-    visible: NDArray[np.float32] = np.exp(-squared).astype(np.float32)
+    squared = (_slope(cycles.T).T ** 2 + _slope(cycles) ** 2) * shortest_px**2
+    visible: Array = array_namespace(cycles).exp(-squared)
     return visible
+
+
+def _slope(values: Array) -> Array:
+    """Return by how much values change from row to row: over two rows, at the borders over one."""
+    xp = array_namespace(values)
+    inner = (values[2:] - values[:-2]) / 2
+    slope: Array = xp.concat([values[1:2] - values[:1], inner, values[-1:] - values[-2:-1]])
+    return slope

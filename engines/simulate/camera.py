@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
-import cv2
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
+
+from engines.simulate import primitives
+from engines.simulate.arrays import Array, look_up
 
 # Malvar, He, Cutler: "High-quality linear interpolation for demosaicing of Bayer-patterned color
 # images" (ICASSP 2004), figure 2; each kernel sums to 8.
@@ -69,33 +72,27 @@ class Camera:
     """Everything but `area` aliases a second time."""
 
 
-def demosaic_malvar(raw: NDArray[np.float32]) -> NDArray[np.float32]:
+def demosaic_malvar(raw: Array) -> Array:
     """Interpolate an RGGB mosaic, (H, W) to (H, W, 3) float32, by Malvar, He and Cutler."""
-    border = cv2.BORDER_REFLECT_101
-    green = cv2.filter2D(raw, -1, _GREEN_AT_OTHER / 8, borderType=border)
-    row = cv2.filter2D(raw, -1, _SAME_ROW / 8, borderType=border)
-    column = cv2.filter2D(raw, -1, _SAME_ROW.T / 8, borderType=border)
-    opposite = cv2.filter2D(raw, -1, _OPPOSITE / 8, borderType=border)
-    out = np.repeat(raw[..., None], 3, axis=2)
-    out[::2, ::2, 1], out[1::2, 1::2, 1] = green[::2, ::2], green[1::2, 1::2]
-    out[::2, 1::2, 0], out[1::2, ::2, 0] = row[::2, 1::2], column[1::2, ::2]
-    out[::2, 1::2, 2], out[1::2, ::2, 2] = column[::2, 1::2], row[1::2, ::2]
-    out[1::2, 1::2, 0], out[::2, ::2, 2] = opposite[1::2, 1::2], opposite[::2, ::2]
-    return out
+    return primitives.interleave(
+        raw,
+        green=primitives.correlate(raw, _GREEN_AT_OTHER / 8),
+        row=primitives.correlate(raw, _SAME_ROW / 8),
+        column=primitives.correlate(raw, _SAME_ROW.T / 8),
+        opposite=primitives.correlate(raw, _OPPOSITE / 8),
+    )
 
 
-def demosaic(raw: NDArray[np.float32], method: Demosaic) -> NDArray[np.float32]:
+def demosaic(raw: Array, method: Demosaic) -> Array:
     """Interpolate an RGGB mosaic in 0..1, (H, W) to (H, W, 3) float32."""
     if method == "malvar":
         return demosaic_malvar(raw)
-    code = cv2.COLOR_BayerRGGB2RGB if method == "bilinear" else cv2.COLOR_BayerRGGB2RGB_EA
-    digital = np.clip(raw * 32768, 0, 65535).astype(np.uint16)
-    return cv2.cvtColor(digital, code).astype(np.float32) / np.float32(32768)
+    if method == "bilinear":
+        return primitives.demosaic_bilinear(raw)
+    return primitives.demosaic_edge_aware(raw)
 
 
-def develop(
-    rgb: NDArray[np.float32], camera: Camera, unmix: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def develop(rgb: Array, camera: Camera, unmix: NDArray[np.float32]) -> Array:
     """Colour, tone and sharpening: linear filter signals to gamma-coded RGB, (H, W, 3) in 0..1.
 
     Args:
@@ -103,55 +100,49 @@ def develop(
         camera: The processor's choices.
         unmix: 3x3 colour correction, the inverse of the sensor's filter matrix.
     """
+    xp = array_namespace(rgb)
     gains = np.diag([camera.white_balance[0], 1.0, camera.white_balance[1]])
     grey = np.full((3, 3), 1 / 3)
     colour = (np.eye(3) * camera.saturation + grey * (1 - camera.saturation)) @ gains @ unmix
-    linear = cv2.transform(np.minimum(rgb, 1.0), colour.astype(np.float32))
-    coded = _tone(np.clip(linear, 0, 1), camera.contrast)
+    linear = primitives.transform(xp.clip(rgb, max=1.0), colour.astype(np.float32))
+    coded = _tone(xp.clip(linear, 0, 1), camera.contrast)
     if camera.chroma_denoise or camera.luma_denoise:
         coded = _denoise(coded, camera)
     if camera.sharpen:
         coded = _sharpen(coded, camera)
-    return np.clip(coded, 0, 1)
+    developed: Array = xp.clip(coded, 0, 1)
+    return developed
 
 
-def _tone(linear: NDArray[np.float32], contrast: float) -> NDArray[np.float32]:
+def _tone(linear: Array, contrast: float) -> Array:
     """Apply sRGB's curve and a share of a smoothstep, by table: 4096 steps are below 8 bits."""
     x = np.arange(4097, dtype=np.float32) / 4096
     curve = np.where(x <= 0.0031308, 12.92 * x, 1.055 * np.maximum(x, 1e-9) ** (1 / 2.4) - 0.055)
     curve = (1 - contrast) * curve + contrast * curve * curve * (3 - 2 * curve)
-    table: NDArray[np.float32] = curve.astype(np.float32)
-    return table[(linear * 4096 + 0.5).astype(np.int32)]
+    xp = array_namespace(linear)
+    steps: Array = xp.astype(linear * 4096 + 0.5, xp.int32)
+    return look_up(curve.astype(np.float32), steps)
 
 
-def _denoise(coded: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
-    ycc = cv2.cvtColor(coded, cv2.COLOR_RGB2YCrCb)
+def _denoise(coded: Array, camera: Camera) -> Array:
+    ycc = primitives.to_ycc(coded)
     if camera.chroma_denoise:
-        chroma = np.ascontiguousarray(ycc[..., 1:])
-        ycc[..., 1:] = cv2.GaussianBlur(chroma, (0, 0), camera.chroma_denoise)
+        ycc[..., 1:] = primitives.blur(ycc[..., 1:], camera.chroma_denoise)
     if camera.luma_denoise:
-        luma = np.ascontiguousarray(ycc[..., 0])
-        ycc[..., 0] = cv2.bilateralFilter(luma, 5, camera.luma_denoise, 1.5)
-    return cast(NDArray[np.float32], cv2.cvtColor(ycc, cv2.COLOR_YCrCb2RGB))
+        ycc[..., 0] = primitives.bilateral(ycc[..., 0], step=camera.luma_denoise, sigma=1.5)
+    return primitives.from_ycc(ycc)
 
 
-def _sharpen(coded: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
+def _sharpen(coded: Array, camera: Camera) -> Array:
     """Unsharp mask on luma only, as camera processors do."""
-    luma = cv2.cvtColor(coded, cv2.COLOR_RGB2GRAY)
-    halo = luma - cv2.GaussianBlur(luma, (0, 0), camera.sharpen_sigma)
-    out: NDArray[np.float32] = coded + np.float32(camera.sharpen) * halo[..., None]
-    return out
+    luma = primitives.luma(coded)
+    halo = luma - primitives.blur(luma, camera.sharpen_sigma)
+    sharpened: Array = coded + camera.sharpen * halo[..., None]
+    return sharpened
 
 
-def shrink(
-    coded: NDArray[np.float32], *, height: int, width: int, method: Shrink
-) -> NDArray[np.float32]:
+def shrink(coded: Array, *, height: int, width: int, method: Shrink) -> Array:
     """Resize to the picture's size; a no-op when it has it already."""
     if coded.shape[:2] == (height, width):
         return coded
-    # Plain INTER_NEAREST moves the picture by half a pixel against the truth.
-    nearest = cv2.INTER_NEAREST_EXACT
-    flags = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR, "nearest": nearest}
-    return cast(
-        NDArray[np.float32], cv2.resize(coded, (width, height), interpolation=flags[method])
-    )
+    return primitives.resize(coded, height=height, width=width, method=method)

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.simulate.arrays import Device
 from engines.simulate.conditions import Conditions
 from engines.simulate.content import Scene
-from engines.simulate.film import Filmed, film, sensor_size
+from engines.simulate.film import Filmed, film_on, sensor_size
 from engines.simulate.metering import Meter, Metering
 from engines.simulate.shutter import row_delays_s
 
@@ -102,6 +103,7 @@ def simulate_clip(
     frames: int,
     workers: int = 2,
     metering: Metering | None = None,
+    device: Device = "cpu",
 ) -> Iterator[Filmed]:
     """Yield the clip's frames in order, each with its truth.
 
@@ -118,6 +120,7 @@ def simulate_clip(
         frames: Length of the clip.
         workers: Frames simulated at a time, on threads (NumPy and OpenCV release the GIL).
         metering: How exposure and white balance follow the screen; fixed without.
+        device: What films the frames.
     """
     meter = None if metering is None else Meter(metering)
     readout_s = _readout_s(conditions, height=height, width=width)
@@ -126,7 +129,7 @@ def simulate_clip(
     def shoot(number: int, content: NDArray[np.uint8], settings: Conditions) -> Filmed:
         posed = trajectory.during(settings, number / frame_rate, readout_s)
         noise = np.random.default_rng([seed, number])
-        return film(content, posed, noise, height=height, width=width)
+        return film_on(device, content, posed, noise, height=height, width=width)
 
     def begin(number: int) -> Future[Filmed]:
         time_s = number / frame_rate

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import cv2
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
+
+from engines.simulate import primitives
+from engines.simulate.arrays import Array, look_up
 
 PanelKind = Literal["stripe", "bgr", "pentile", "diamond", "wrgb", "led"]
 
@@ -110,38 +114,41 @@ def pattern(panel: Panel, *, footprint: float) -> NDArray[np.float32]:
     return normalised
 
 
-def linear_light(content: NDArray[np.uint8], gamma: float) -> NDArray[np.float32]:
+def linear_light(content: Array, gamma: float) -> Array:
     """Return the light of code values: uint8 (H, W, 3) to float32 in 0..1."""
+    xp = array_namespace(content)
     table: NDArray[np.float32] = ((np.arange(256) / 255) ** gamma).astype(np.float32)
-    return table[content]
+    codes: Array = xp.astype(content, xp.int32)
+    return look_up(table, codes)
 
 
-def emit(
-    light: NDArray[np.float32],
-    x: NDArray[np.float32],
-    y: NDArray[np.float32],
-    mask: NDArray[np.float32] | None,
-) -> NDArray[np.float32]:
-    """Return the screen's light at points, (h, w, 3) float32.
+def emit(light: Array, x: Array, y: Array) -> Array:
+    """Return the light of a screen without sub-pixels (the truth) at points, (h, w, 3) float32.
 
     Args:
-        light: What each screen pixel shows, (H, W, 3) linear light.
+        light: What each screen pixel shows, (H, W, 3) float32, linear.
         x: Column of each point in screen pixels, (h, w); a pixel spans [i, i+1).
         y: Row of each point.
-        mask: `pattern()` of the panel, or None for a screen without sub-pixels (the truth).
     """
-    plain = cast(
-        NDArray[np.float32],
-        cv2.remap(light, x - 0.5, y - 0.5, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT_101),
-    )
-    if mask is None:
-        return plain
-    period = mask.shape[0]
-    column = np.mod(x * SAMPLES, period).astype(np.int32)
-    row = np.mod(y * SAMPLES, period).astype(np.int32)
+    return primitives.nearest(light, x - 0.5, y - 0.5)
+
+
+def patterned(plain: Array, x: Array, y: Array, mask: NDArray[np.float32]) -> Array:
+    """Return what sub-pixels make of plain light at points, (h, w, 3) float32.
+
+    Args:
+        plain: `emit()` at the same points.
+        x: Column of each point in screen pixels, (h, w).
+        y: Row of each point.
+        mask: `pattern()` of the panel.
+    """
+    xp = array_namespace(plain)
+    period = len(mask)
     # Float rounding may return the period itself.
-    np.minimum(column, period - 1, out=column)
-    np.minimum(row, period - 1, out=row)
-    row *= period
-    row += column
-    return plain * mask.reshape(-1, 3).take(row, axis=0)
+    tile = np.pad(mask, ((0, 1), (0, 1), (0, 0)), mode="edge")
+    column, place = (xp.astype(xp.remainder(at * SAMPLES, period), xp.int32) for at in (x, y))
+    place *= period + 1
+    place += column
+    light: Array = look_up(tile.reshape(-1, 3), place)
+    light *= plain
+    return light

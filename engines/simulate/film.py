@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
-from engines.simulate import camera, codec, display, optics, sensor, shutter
+from engines.simulate import camera, codec, display, optics, primitives, sensor, shutter
+from engines.simulate.arrays import Array, Device, move, to_gpu, to_host
 from engines.simulate.conditions import Conditions
 
 
@@ -45,7 +47,7 @@ def content_size(conditions: Conditions, *, height: int, width: int) -> tuple[in
 
     That is everything in view, plus a quarter and 16 pixels for a camera that moves.
     """
-    x, y = _points(conditions, height=height, width=width, oversampling=1)
+    x, y = _points(conditions, (height, width), oversampling=1, like=np.empty(0))
     reach_y, reach_x = float(np.abs(y).max()), float(np.abs(x).max())
     return ceil(2 * _SPARE * reach_y) + _MARGIN, ceil(2 * _SPARE * reach_x) + _MARGIN
 
@@ -60,7 +62,7 @@ def sensor_size(conditions: Conditions, *, height: int, width: int) -> tuple[int
 
 
 def film(
-    content: NDArray[np.uint8],
+    content: Array,
     conditions: Conditions,
     rng: np.random.Generator,
     *,
@@ -69,27 +71,46 @@ def film(
 ) -> Filmed:
     """Film `content` as shown on a screen.
 
+    Everything up to the codec is computed by the library and on the device of `content`; codecs,
+    and what is returned, are NumPy's, on the host.
+
     Args:
         content: What the screen shows, (rows, columns, 3) uint8 RGB; the camera looks at its
             middle, and sees it mirrored beyond its edges.
         conditions: How it is filmed.
-        rng: For noise.
+        rng: For noise: a seed makes other noise with torch than with NumPy, of the same kind.
         height: Rows of the picture.
         width: Columns of the picture.
     """
     # Below 1.5 sensor pixels per picture pixel nothing later hides an undersampled light field.
     oversampling = 3 if conditions.camera.shrink < 1.5 else 2
-    x, y = _points(conditions, height=height, width=width, oversampling=oversampling)
+    size = (height, width)
+    x, y = _points(conditions, size, oversampling=oversampling, like=content)
     x += content.shape[1] / 2
     y += content.shape[0] / 2
     light = display.linear_light(content, conditions.panel.gamma)
     footprint = 1 / (oversampling * conditions.pose.ratio)
     mask = display.pattern(conditions.panel, footprint=footprint)
-    size = (height, width)
-    picture = _picture(display.emit(light, x, y, mask), conditions, rng, oversampling, size)
-    truth = _truth(display.emit(light, x, y, None), conditions, oversampling, size)
-    picture, truth = (_copy(p, conditions) for p in (picture, truth))
-    return Filmed(picture, truth)
+    plain = display.emit(light, x, y)
+    patterned = display.patterned(plain, x, y, mask)
+    picture = _picture(patterned, conditions, rng, oversampling, size)
+    truth = _truth(plain, conditions, oversampling, size)
+    return Filmed(*(_copy(to_host(side), conditions) for side in (picture, truth)))
+
+
+def film_on(
+    device: Device,
+    content: NDArray[np.uint8],
+    conditions: Conditions,
+    rng: np.random.Generator,
+    *,
+    height: int,
+    width: int,
+) -> Filmed:
+    """Film content that is on the host with what computes on a device, see `film`."""
+    if device == "cpu":
+        return film(content, conditions, rng, height=height, width=width)
+    return film(to_gpu(content), conditions, rng, height=height, width=width)
 
 
 def _copy(picture: NDArray[np.uint8], conditions: Conditions) -> NDArray[np.uint8]:
@@ -104,10 +125,10 @@ def _copy(picture: NDArray[np.uint8], conditions: Conditions) -> NDArray[np.uint
 
 
 def _points(
-    conditions: Conditions, *, height: int, width: int, oversampling: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    conditions: Conditions, size: tuple[int, int], *, oversampling: int, like: Array
+) -> tuple[Array, Array]:
     """Return where each sample of the sensor looks, in screen pixels from the content's centre."""
-    rows, columns = sensor_size(conditions, height=height, width=width)
+    rows, columns = sensor_size(conditions, height=size[0], width=size[1])
     if conditions.sweep:
         to_screen = optics.swept_homography(
             conditions.sweep, focal=conditions.focal, rows=rows * oversampling
@@ -115,57 +136,56 @@ def _points(
     else:
         to_screen = optics.homography(conditions.pose, focal=conditions.focal)
     return optics.screen_points(
-        to_screen, conditions.lens, height=rows, width=columns, oversampling=oversampling
+        move(to_screen, like=like),
+        conditions.lens,
+        height=rows,
+        width=columns,
+        oversampling=oversampling,
     )
 
 
-def _signal(
-    light: NDArray[np.float32], conditions: Conditions, oversampling: int
-) -> NDArray[np.float32]:
+def _signal(light: Array, conditions: Conditions, oversampling: int) -> Array:
     """Light at the samples to filter signals at each sensor pixel."""
     exposed = optics.expose(light, conditions.lens, oversampling=oversampling)
     mix = sensor.filter_matrix(conditions.sensor) * np.float32(conditions.sensor.exposure)
-    return cast(NDArray[np.float32], cv2.transform(exposed, mix))
+    return primitives.transform(exposed, mix)
 
 
 def _develop(
-    signal: NDArray[np.float32],
-    conditions: Conditions,
-    size: tuple[int, int],
-    method: camera.Shrink,
-) -> NDArray[np.uint8]:
+    signal: Array, conditions: Conditions, size: tuple[int, int], method: camera.Shrink
+) -> Array:
+    xp = array_namespace(signal)
     unmix = np.linalg.inv(sensor.filter_matrix(conditions.sensor))
     coded = camera.develop(signal, conditions.camera, unmix.astype(np.float32))
     small = camera.shrink(coded, height=size[0], width=size[1], method=method)
-    return (np.clip(small, 0, 1) * 255 + 0.5).astype(np.uint8)
+    developed: Array = xp.astype(xp.clip(small, 0, 1) * 255 + 0.5, xp.uint8)
+    return developed
 
 
 def _picture(
-    light: NDArray[np.float32],
+    light: Array,
     conditions: Conditions,
     rng: np.random.Generator,
     oversampling: int,
     size: tuple[int, int],
-) -> NDArray[np.uint8]:
+) -> Array:
     signal = _signal(light, conditions, oversampling)
     if conditions.flicker is not None:
         delays = shutter.row_delays_s(
             conditions.shutter, rows=len(signal), field=conditions.lens.field
         )
-        gain = shutter.row_gain(
-            conditions.flicker, conditions.time_s + delays, conditions.shutter.exposure_ms
-        )
+        begins = move(conditions.time_s + delays, like=signal)
+        gain = shutter.row_gain(conditions.flicker, begins, conditions.shutter.exposure_ms)
         signal *= gain[:, None, None]
     raw = sensor.read_out(signal, conditions.sensor, rng)
     rgb = camera.demosaic(raw, conditions.camera.demosaic)
     return _develop(rgb, conditions, size, conditions.camera.shrink_filter)
 
 
-def _truth(
-    light: NDArray[np.float32], conditions: Conditions, oversampling: int, size: tuple[int, int]
-) -> NDArray[np.uint8]:
-    signal = np.clip(_signal(light, conditions, oversampling), 0, 1)
-    return _develop(signal, conditions, size, "area")
+def _truth(light: Array, conditions: Conditions, oversampling: int, size: tuple[int, int]) -> Array:
+    signal = _signal(light, conditions, oversampling)
+    clipped: Array = array_namespace(signal).clip(signal, 0, 1)
+    return _develop(clipped, conditions, size, "area")
 
 
 def match_colours(truth: NDArray[np.uint8], picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

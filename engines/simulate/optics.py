@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
-import cv2
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
+
+from engines.simulate import primitives
+from engines.simulate.arrays import Array, centres
 
 
 @dataclass(frozen=True)
@@ -87,68 +89,61 @@ def swept_homography(poses: Sequence[Pose], *, focal: float, rows: int) -> NDArr
 
 
 def screen_points(
-    to_screen: NDArray[np.float64], lens: Lens, *, height: int, width: int, oversampling: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    to_screen: Array, lens: Lens, *, height: int, width: int, oversampling: int
+) -> tuple[Array, Array]:
     """Return x and y on the screen of each sample point, (height * s, width * s) float32.
 
     Args:
         to_screen: `homography()`, or `swept_homography()` with one map for each row of points; the
-            result is relative to the content's centre.
+            result is relative to the content's centre, in its library and on its device.
         lens: For the radial distortion.
         height: Sensor rows.
         width: Sensor columns.
         oversampling: Points s per sensor pixel and axis.
     """
-    step = 1 / oversampling
-    x = ((np.arange(width * oversampling) + 0.5) * step - width / 2).astype(np.float32)[None, :]
-    y = ((np.arange(height * oversampling) + 0.5) * step - height / 2).astype(np.float32)[:, None]
+    xp = array_namespace(to_screen)
+    x = centres(width, like=to_screen, oversampling=oversampling)[None, :]
+    y = centres(height, like=to_screen, oversampling=oversampling)[:, None]
     if lens.k1:
         cx, cy = lens.centre
-        radius = ((x - cx) ** 2 + (y - cy) ** 2) * np.float32(lens.k1 / lens.field**2)
+        radius = ((x - cx) ** 2 + (y - cy) ** 2) * (lens.k1 / lens.field**2)
         x, y = x + (x - cx) * radius, y + (y - cy) * radius
     # (3, 3, 1), or (3, 3, rows, 1) to go with the rows of x and y.
-    h = np.moveaxis(to_screen.astype(np.float32), (-2, -1), (0, 1))[..., None]
+    h = xp.moveaxis(xp.astype(to_screen, xp.float32), (-2, -1), (0, 1))[..., None]
     scale = 1 / (h[2, 0] * x + h[2, 1] * y + h[2, 2])
     return (h[0, 0] * x + h[0, 1] * y + h[0, 2]) * scale, (
         h[1, 0] * x + h[1, 1] * y + h[1, 2]
     ) * scale
 
 
-def expose(light: NDArray[np.float32], lens: Lens, *, oversampling: int) -> NDArray[np.float32]:
+def expose(light: Array, lens: Lens, *, oversampling: int) -> Array:
     """Blur, average over each sensor pixel, shade: (h s, w s, 3) to (h, w, 3) float32.
 
     Args:
-        light: Light at the sample points.
+        light: Light at the sample points, float32.
         lens: Point spread, chromatic shift and vignette.
         oversampling: Points per sensor pixel and axis.
     """
     height, width = light.shape[0] // oversampling, light.shape[1] // oversampling
-    sigma = lens.sigma * oversampling
-    blurred = cv2.GaussianBlur(light, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
-    sensor = cast(
-        NDArray[np.float32], cv2.resize(blurred, (width, height), interpolation=cv2.INTER_AREA)
-    )
+    blurred = primitives.blur(light, lens.sigma * oversampling)
+    sensor = primitives.resize(blurred, height=height, width=width, method="area")
     sx, sy = lens.chromatic
     if sx or sy:
         # Sub-pixel shifts after the average: below the aperture's resolution, and far cheaper than
         # moving the samples.
         for channel, sign in ((0, 1.0), (2, -1.0)):
-            move = np.array([[1, 0, sign * sx], [0, 1, sign * sy]], np.float32)
-            sensor[..., channel] = cv2.warpAffine(
-                np.ascontiguousarray(sensor[..., channel]),
-                move,
-                (width, height),
-                flags=cv2.INTER_CUBIC,
-                borderMode=cv2.BORDER_REFLECT_101,
-            )
+            sensor[..., channel] = primitives.shift(sensor[..., channel], sign * sx, sign * sy)
     if lens.vignette:
-        sensor *= vignette(lens, height=height, width=width)[..., None]
+        sensor *= vignette(lens, like=sensor)[..., None]
     return sensor
 
 
-def vignette(lens: Lens, *, height: int, width: int) -> NDArray[np.float32]:
-    """Return the lens's relative light, (height, width) in (0, 1]."""
+def vignette(lens: Lens, *, like: Array) -> Array:
+    """Return the lens's relative light, float32 in (0, 1], (H, W) as the picture `like` has."""
+    height, width = like.shape[:2]
     cx, cy = lens.centre
-    x = (np.arange(width, dtype=np.float32) + 0.5 - width / 2 - cx)[None, :]
-    y = (np.arange(height, dtype=np.float32) + 0.5 - height / 2 - cy)[:, None]
-    return 1 - np.float32(lens.vignette / lens.field**2) * np.minimum(x**2 + y**2, lens.field**2)
+    x = centres(width, like=like)[None, :] - cx
+    y = centres(height, like=like)[:, None] - cy
+    squared = array_namespace(like).clip(x**2 + y**2, max=lens.field**2)
+    light: Array = 1 - (lens.vignette / lens.field**2) * squared
+    return light

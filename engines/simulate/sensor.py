@@ -11,7 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
+
+from engines.simulate import primitives
+from engines.simulate.arrays import Array, move
 
 Filters = Literal["bayer", "quad", "quad_binned"]
 
@@ -47,29 +51,29 @@ def filter_matrix(sensor: Sensor) -> NDArray[np.float32]:
     return result
 
 
-def mosaic(signal: NDArray[np.float32]) -> NDArray[np.float32]:
+def mosaic(signal: Array) -> Array:
     """Keep one filter per pixel, RGGB: (H, W, 3) to (H, W), H and W even."""
-    raw = signal[..., 1].copy()
+    raw: Array = array_namespace(signal).asarray(signal[..., 1], copy=True)
     raw[::2, ::2] = signal[::2, ::2, 0]
     raw[1::2, 1::2] = signal[1::2, 1::2, 2]
     return raw
 
 
-def add_noise(
-    raw: NDArray[np.float32], sensor: Sensor, rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Return `raw` with shot, read and row noise; values may fall below 0."""
-    deviation = np.sqrt(np.maximum(raw, 0) * sensor.shot + sensor.read**2)
-    noisy = raw + deviation * rng.standard_normal(raw.shape, np.float32)
+def add_noise(raw: Array, sensor: Sensor, rng: np.random.Generator) -> Array:
+    """Return `raw` with shot, read and row noise; values may fall below 0.
+
+    Of one seed, NumPy and torch make other noise of the same kind.
+    """
+    xp = array_namespace(raw)
+    deviation = xp.sqrt(xp.clip(raw, min=0) * sensor.shot + sensor.read**2)
+    noisy = raw + deviation * primitives.standard_normal(raw, rng, shape=raw.shape)
     if sensor.row:
-        noisy += sensor.row * rng.standard_normal((raw.shape[0], 1), np.float32)
-    result: NDArray[np.float32] = noisy.astype(np.float32)
+        noisy += primitives.standard_normal(raw, rng, shape=(raw.shape[0], 1)) * sensor.row
+    result: Array = xp.astype(noisy, xp.float32, copy=False)
     return result
 
 
-def read_out(
-    signal: NDArray[np.float32], sensor: Sensor, rng: np.random.Generator
-) -> NDArray[np.float32]:
+def read_out(signal: Array, sensor: Sensor, rng: np.random.Generator) -> Array:
     """Return the RGGB mosaic that a sensor hands over: (H, W, 3) to (H, W) in 0..1, both even.
 
     Args:
@@ -78,27 +82,33 @@ def read_out(
         rng: For noise.
     """
     if sensor.filters == "quad":
-        noisy = add_noise(quad_mosaic(signal), sensor, rng)
-        return remosaic(np.clip(noisy, 0, 1))
+        return remosaic(_clipped(add_noise(quad_mosaic(signal), sensor, rng)))
     # Four photosites under one filter, added up, are one pixel of twice the side: only the noise
     # differs, by the mean of four values, and of two rows.
     if sensor.filters == "quad_binned":
         sensor = replace(
             sensor, shot=sensor.shot / 4, read=sensor.read / 2, row=sensor.row / np.sqrt(2)
         )
-    return np.clip(add_noise(mosaic(signal), sensor, rng), 0, 1)
+    return _clipped(add_noise(mosaic(signal), sensor, rng))
 
 
-def quad_mosaic(signal: NDArray[np.float32]) -> NDArray[np.float32]:
+def _clipped(noisy: Array) -> Array:
+    """Return what a converter makes of it: values of 0..1."""
+    digital: Array = array_namespace(noisy).clip(noisy, 0, 1)
+    return digital
+
+
+def quad_mosaic(signal: Array) -> Array:
     """Keep one filter per photosite, RGGB in blocks of 2x2: (H, W, 3) to (H, W)."""
-    raw = signal[..., 1].copy()
+    raw: Array = array_namespace(signal).asarray(signal[..., 1], copy=True)
     for channel, first in ((0, 0), (2, 2)):
-        here = np.ix_(*(_same_colour(side, first) for side in raw.shape))
-        raw[here] = signal[..., channel][here]
+        for row, column in np.ndindex(2, 2):
+            rows, columns = (slice(first + at, None, _QUAD_PERIOD) for at in (row, column))
+            raw[rows, columns] = signal[rows, columns, channel]
     return raw
 
 
-def remosaic(raw: NDArray[np.float32]) -> NDArray[np.float32]:
+def remosaic(raw: Array) -> Array:
     """Interpolate an RGGB mosaic from one of 2x2 blocks, (H, W) float32, sides even and >= 4.
 
     Linear between the nearest photosites of a colour, along both axes: the least that a remosaic
@@ -111,15 +121,16 @@ def remosaic(raw: NDArray[np.float32]) -> NDArray[np.float32]:
     return out
 
 
-def _green(raw: NDArray[np.float32]) -> NDArray[np.float32]:
+def _green(raw: Array) -> Array:
     """Green everywhere: measured, or the mean of what its row and its column say."""
-    upper = _same_colour(raw.shape[0], 0)[:, None]
-    left = _same_colour(raw.shape[1], 0)[None]
+    xp = array_namespace(raw)
+    upper = move(_same_colour(raw.shape[0], 0)[:, None], like=raw)
+    left = move(_same_colour(raw.shape[1], 0)[None], like=raw)
     # In rows of red blocks green has columns 2 and 3 of 4, in rows of blue ones 0 and 1.
-    along_row = np.where(upper, _across(raw, 2), _across(raw, 0))
-    along_column = np.where(left, _across(raw.T, 2).T, _across(raw.T, 0).T)
-    half = np.float32(0.5)
-    return np.where(upper != left, raw, half * along_row + half * along_column)
+    along_row = xp.where(upper, _across(raw, 2), _across(raw, 0))
+    along_column = xp.where(left, _across(raw.T, 2).T, _across(raw.T, 0).T)
+    green: Array = xp.where(upper != left, raw, 0.5 * along_row + 0.5 * along_column)
+    return green
 
 
 def _same_colour(count: int, first: int) -> NDArray[np.bool_]:
@@ -128,7 +139,7 @@ def _same_colour(count: int, first: int) -> NDArray[np.bool_]:
     return result
 
 
-def _across(raw: NDArray[np.float32], first: int) -> NDArray[np.float32]:
+def _across(raw: Array, first: int) -> Array:
     """Interpolate every row linearly from the columns of one colour; constant beyond the last."""
     places = np.arange(raw.shape[1])
     known = places[_same_colour(raw.shape[1], first)]
@@ -136,6 +147,7 @@ def _across(raw: NDArray[np.float32], first: int) -> NDArray[np.float32]:
     before = known[np.clip(np.searchsorted(known, places, "right") - 1, 0, last)]
     after = known[np.clip(np.searchsorted(known, places, "left"), 0, last)]
     weight = ((places - before) / np.maximum(after - before, 1)).clip(0).astype(np.float32)
-    left = raw[:, before]
-    result: NDArray[np.float32] = left + weight * (raw[:, after] - left)
+    xp = array_namespace(raw)
+    left, right = (xp.take(raw, move(at, like=raw), axis=1) for at in (before, after))
+    result: Array = left + move(weight, like=raw) * (right - left)
     return result

@@ -11,7 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
+
+from engines.simulate.arrays import Array
 
 _ROWS_PER_FIELD = 0.98
 """Rows of a 16:9 picture over its half diagonal, 2 * 9 / sqrt(16^2 + 9^2)."""
@@ -60,30 +63,29 @@ def row_delays_s(shutter: Shutter, *, rows: int, field: float) -> NDArray[np.flo
     return result
 
 
-def row_gain(
-    flicker: Flicker, begin_s: NDArray[np.float64], exposure_ms: float
-) -> NDArray[np.float32]:
+def row_gain(flicker: Flicker, begin_s: Array, exposure_ms: float) -> Array:
     """Return the light of rows relative to a steady light of the same mean, (rows,) float32.
 
     Args:
         flicker: The light.
-        begin_s: When each row's exposure begins.
+        begin_s: When each row's exposure begins, (rows,) float64.
         exposure_ms: How long it lasts; pulses within it average out.
     """
+    xp = array_namespace(begin_s)
     begin = begin_s * flicker.frequency_hz + flicker.phase
     periods = exposure_ms / 1000 * flicker.frequency_hz
     dark = _dark_until(begin + periods, flicker.dark_share) - _dark_until(begin, flicker.dark_share)
-    light = np.maximum(1 - flicker.depth * dark / periods, 0)  # rounding may go below
-    gain: NDArray[np.float32] = (light / (1 - flicker.depth * flicker.dark_share)).astype(
-        np.float32
-    )
+    light = xp.clip(1 - flicker.depth * dark / periods, min=0)  # rounding may go below
+    gain: Array = xp.astype(light / (1 - flicker.depth * flicker.dark_share), xp.float32)
     return gain
 
 
-def _dark_until(time: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+def _dark_until(time: Array, share: float) -> Array:
     """Return the dark part of the time since zero, both in periods."""
-    whole = np.floor(time)
-    return whole * share + np.minimum(time - whole, share)
+    xp = array_namespace(time)
+    whole = xp.floor(time)
+    dark: Array = whole * share + xp.clip(time - whole, max=share)
+    return dark
 
 
 def band_depth(flicker: Flicker, exposure_ms: float) -> float:

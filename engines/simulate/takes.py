@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from engines.simulate.arrays import Device
 from engines.simulate.clip import Hand, draw_hand, draw_tripod, simulate_clip
 from engines.simulate.clip_codec import ClipCompression, compress_filmed, draw_generations
 from engines.simulate.conditions import Conditions, draw_conditions
@@ -26,7 +27,13 @@ from engines.simulate.content import (
     draw_content,
     scene,
 )
-from engines.simulate.film import Filmed, content_size, film, match_clip_colours, match_colours
+from engines.simulate.film import (
+    Filmed,
+    content_size,
+    film_on,
+    match_clip_colours,
+    match_colours,
+)
 from engines.simulate.metering import Metering, draw_metering
 
 Holding = Literal["any", "tripod", "hand"]
@@ -91,14 +98,19 @@ def draw_picture(*seed: int) -> PictureTake:
     return PictureTake(seed, draw_conditions(np.random.default_rng([*seed, _CONDITIONS])))
 
 
-def film_picture(take: PictureTake, show: Show, *, height: int, width: int) -> Filmed:
+def film_picture(
+    take: PictureTake, show: Show, *, height: int, width: int, device: Device = "cpu"
+) -> Filmed:
     """Film a picture; its truth has the picture's mean colours.
+
+    On another device the same take has other noise.
 
     Args:
         take: How it is filmed, by `draw_picture`.
         show: What there is to show.
         height: Rows, even.
         width: Columns, even.
+        device: What films it.
     """
     rows, columns = content_size(take.conditions, height=height, width=width)
     content = draw_content(
@@ -109,7 +121,7 @@ def film_picture(take: PictureTake, show: Show, *, height: int, width: int) -> F
         text=show.lettering,
     )
     noise = np.random.default_rng([*take.seed, _NOISE])
-    filmed = film(content, take.conditions, noise, height=height, width=width)
+    filmed = film_on(device, content, take.conditions, noise, height=height, width=width)
     return Filmed(filmed.picture, match_colours(filmed.truth, filmed.picture))
 
 
@@ -138,10 +150,12 @@ def film_clip(
     frame_rate: Fraction,
     frames: int,
     workers: int = 2,
+    device: Device = "cpu",
 ) -> Generator[Filmed, None, None]:
     """Yield a clip's frames in order, each with its truth; a few tens are held at a time.
 
-    The truth has the picture's colours, slowly following.
+    The truth has the picture's colours, slowly following. On another device the same take has other
+    noise.
 
     Args:
         take: How it is filmed, by `draw_clip`.
@@ -151,6 +165,7 @@ def film_clip(
         frame_rate: Frames per second.
         frames: Length of the clip.
         workers: Frames simulated at a time, on threads.
+        device: What films them.
     """
     clip = simulate_clip(
         _scene(take, show, height=height, width=width),
@@ -163,6 +178,7 @@ def film_clip(
         frames=frames,
         workers=workers,
         metering=take.metering,
+        device=device,
     )
     matched = match_clip_colours(clip)
     yield from compress_filmed(matched, take.generations, frame_rate=frame_rate)

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.simulate import codec
+from engines.simulate.arrays import Device
 from engines.simulate.beat import add_beat, draw_beat, draw_slow_pose
 from engines.simulate.conditions import draw_compression, draw_conditions
 from engines.simulate.content import Lettering, PhotoLibrary, draw_content
-from engines.simulate.film import content_size, film, match_colours
+from engines.simulate.film import content_size, film_on, match_colours
 from engines.simulate.takes import load_show
 from engines.simulate.workers import in_order
 
@@ -75,16 +76,20 @@ def to_planes(
 
 
 def simulate_sample(
-    seed: int, photos: PhotoLibrary | None, text: Lettering | None
+    seed: int, photos: PhotoLibrary | None, text: Lettering | None, device: Device = "cpu"
 ) -> NDArray[np.uint8]:
-    """Return the sample of a seed, (2, 3/2 SIZE, SIZE) uint8."""
+    """Return the sample of a seed, (2, 3/2 SIZE, SIZE) uint8.
+
+    Screens are filmed on `device`; the rest is quick. Noise differs by device, and so does what is
+    drawn after it: the samples of `cuda` are no copies of those of `cpu`.
+    """
     rng = np.random.default_rng(seed)
     sort = rng.random()
     if sort < IDENTITY_SHARE / 2:  # a screen recording or a picture that never was filmed
         kind = rng.choice(_REGULAR) if rng.random() < _REGULAR_SHARE else None
         picture = truth = draw_content(rng, SIZE, SIZE, photos=photos, text=text, kind=kind)
     elif sort < 1 - BEAT_SHARE:
-        picture, truth = _filmed(rng, photos, text)
+        picture, truth = _filmed(rng, photos, text, device)
         if sort < IDENTITY_SHARE:  # a camera's picture without a pattern, grain included
             grain = rng.normal(0, rng.uniform(0, 5), truth.shape)
             picture = truth = np.clip(truth + grain, 0, 255).astype(np.uint8)
@@ -100,7 +105,7 @@ def simulate_sample(
 
 
 def _filmed(
-    rng: np.random.Generator, photos: PhotoLibrary | None, text: Lettering | None
+    rng: np.random.Generator, photos: PhotoLibrary | None, text: Lettering | None, device: Device
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return a filmed screen and its truth; most that show no fringes are drawn again."""
     for _ in range(_TRIES):
@@ -109,7 +114,7 @@ def _filmed(
         conditions = replace(draw_conditions(rng), flicker=None)
         rows, columns = content_size(conditions, height=SIZE, width=SIZE)
         content = draw_content(rng, rows, columns, photos=photos, text=text)
-        filmed = film(content, conditions, rng, height=SIZE, width=SIZE)
+        filmed = film_on(device, content, conditions, rng, height=SIZE, width=SIZE)
         picture, truth = filmed.picture, match_colours(filmed.truth, filmed.picture)
         if _fringes(picture, truth) > _FAINT or rng.random() < _FAINT_KEPT:
             break
@@ -184,6 +189,7 @@ def writing_shards(
     photo_folders: Sequence[Path],
     workers: int,
     seed: int = 0,
+    device: Device = "cpu",
 ) -> Generator[int, None, None]:
     """Write shards, yielding the shard's number after each of its samples.
 
@@ -197,11 +203,12 @@ def writing_shards(
         workers: Processes.
         seed: Below 2^32; sample `s` of shard `n` is `simulate_sample` of
             `seed * 2^32 + n * samples + s`.
+        device: What films the screens, for every process.
     """
     folder.mkdir(parents=True, exist_ok=True)
     places = [(number, index) for number in numbers for index in range(samples)]
     seeds = ((seed << 32) + number * samples + index for number, index in places)
-    work = partial(_sample, tuple(photo_folders))
+    work = partial(_sample, tuple(photo_folders), device)
     done: list[NDArray[np.uint8]] = []
     with closing(in_order(work, seeds, workers=workers)) as results:
         for (number, index), sample in zip(places, results, strict=True):
@@ -212,9 +219,9 @@ def writing_shards(
             yield number
 
 
-def _sample(photo_folders: tuple[Path, ...], seed: int) -> NDArray[np.uint8]:
+def _sample(photo_folders: tuple[Path, ...], device: Device, seed: int) -> NDArray[np.uint8]:
     show = load_show(photo_folders)
-    return simulate_sample(seed, show.photos, show.lettering)
+    return simulate_sample(seed, show.photos, show.lettering, device)
 
 
 def _write(path: Path, samples: NDArray[np.uint8]) -> None:

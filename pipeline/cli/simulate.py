@@ -20,6 +20,13 @@ EXAMPLES = (
 )
 
 
+class Device(StrEnum):
+    """What computes light, lens and sensor."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
 class CameraHolding(StrEnum):
     """How a clip's camera is held."""
 
@@ -52,6 +59,13 @@ def simulate(
     workers: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Processes. Default: one a core.")
     ] = None,
+    device: Annotated[
+        Device,
+        typer.Option(
+            help="What computes light, lens and sensor: OpenCV, or torch on a GPU (a seed then"
+            " makes other noise). Content and codecs stay on the CPU."
+        ),
+    ] = Device.CPU,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make anew what is there.")
     ] = False,
@@ -80,6 +94,7 @@ def simulate(
         photos=tuple(photos or ()),
         seed=seed,
         workers=workers,
+        device=device.value,
         overwrite=overwrite,
     )
     code = run_simulation(request)

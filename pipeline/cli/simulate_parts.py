@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.simulate.arrays import Device
 from engines.simulate.film import Filmed
 from engines.simulate.takes import draw_clip, draw_picture, film_clip, film_picture, load_show
 from engines.simulate.workers import in_order
@@ -42,11 +43,15 @@ class Screen:
     seed: int
     photos: tuple[Path, ...]
     workers: int
+    device: Device
 
     @property
     def settings(self) -> dict[str, object]:
         """What decides the bytes."""
-        return {"seed": self.seed, "photos": [str(folder.absolute()) for folder in self.photos]}
+        photos = [str(folder.absolute()) for folder in self.photos]
+        settings: dict[str, object] = {"seed": self.seed, "photos": photos}
+        # Not said of `cpu`: a folder made before there was a choice goes on.
+        return settings if self.device == "cpu" else {**settings, "device": self.device}
 
 
 class Part(Protocol):
@@ -149,6 +154,7 @@ class Clips:
             frame_rate=self._frame_rate,
             frames=self.steps_each,
             workers=self._screen.workers,
+            device=self._screen.device,
         )
         with closing(clip):
             yield from self._encode(clip, self.files(name))
@@ -213,6 +219,7 @@ class Shards:
             photo_folders=self._screen.photos,
             workers=self._screen.workers,
             seed=self._screen.seed,
+            device=self._screen.device,
         )
         with closing(steps):
             for done, _ in enumerate(steps, 1):
@@ -233,7 +240,8 @@ def _part_of(path: Path) -> Path:
 def _encoded_pair(screen: Screen, number: int, *, height: int, width: int) -> tuple[bytes, bytes]:
     """Film a picture and return it and its truth as PNG files; runs in a worker."""
     take = draw_picture(screen.seed, _PICTURE_SEED, number)
-    filmed = film_picture(take, load_show(screen.photos), height=height, width=width)
+    show = load_show(screen.photos)
+    filmed = film_picture(take, show, height=height, width=width, device=screen.device)
     return _png(filmed.picture), _png(filmed.truth)
 
 

@@ -14,14 +14,16 @@ from typing import Literal
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from engines.simulate.arrays import Device
 from engines.simulate.takes import load_show
 from pipeline.cli.batch import INTERRUPTED
+from pipeline.cli.commands import need_extra
 from pipeline.cli.console import say
 from pipeline.cli.inputs import create_folder
 from pipeline.cli.interrupt import stop_on_interrupt
 from pipeline.cli.simulate_ledger import Ledger
 from pipeline.cli.simulate_parts import Clips, Part, Pictures, Screen, Shards
-from pipeline.errors import ConfigError, SinkError, SourceError
+from pipeline.errors import ConfigError, EngineError, SinkError, SourceError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,7 @@ class Request:
     photos: tuple[Path, ...]
     seed: int
     workers: int | None
+    device: Device
     overwrite: bool
 
     def parts(self) -> list[Part]:
@@ -54,6 +57,7 @@ class Request:
             seed=self.seed,
             photos=self.photos,
             workers=self.workers or len(os.sched_getaffinity(0)),
+            device=self.device,
         )
         size = {"width": self.width, "height": self.height}
         clips = Clips(
@@ -76,10 +80,12 @@ def run_simulation(request: Request) -> int:
     """Make the data set and return the exit code.
 
     Raises:
-        DemoireError: Nothing is asked for, there are no photographs, or a file exists already or
-            cannot be written.
+        DemoireError: Nothing is asked for, there are no photographs or no such device, or a file
+            exists already or cannot be written.
     """
     parts = request.parts()
+    if request.device == "cuda":
+        _need_gpu()
     try:
         load_show(request.photos)
     except FileNotFoundError as error:
@@ -104,6 +110,19 @@ def run_simulation(request: Request) -> int:
         there = len(part.names) - len(names)
         say(f"{request.out}: {len(names)} {part.kind}(s) made, {there} there already")
     return 0
+
+
+def _need_gpu() -> None:
+    """Raise unless torch is installed and finds a GPU.
+
+    Raises:
+        EngineError: The message says what to do.
+    """
+    need_extra("--device cuda", ("torch",), extra="torch")
+    import torch
+
+    if not torch.cuda.is_available():
+        raise EngineError("--device cuda: torch finds no GPU; see `demoire doctor`, or use cpu")
 
 
 def _unmade(part: Part, ledger: Ledger, *, overwrite: bool) -> list[str]:

@@ -5,7 +5,15 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from engines.simulate.display import SAMPLES, Panel, PanelKind, emit, linear_light, pattern
+from engines.simulate.display import (
+    SAMPLES,
+    Panel,
+    PanelKind,
+    emit,
+    linear_light,
+    pattern,
+    patterned,
+)
 
 KINDS = get_args(PanelKind)
 
@@ -69,7 +77,7 @@ def test_each_pixel_spans_from_its_index_to_the_next():
     light = np.random.default_rng(0).random((4, 5, 3), np.float32)
     at = (np.arange(20, dtype=np.float32) + 0.5) / 4
     x, y = np.meshgrid(at, at[:16])
-    plain = emit(light, x, y, None)
+    plain = emit(light, x, y)
     np.testing.assert_array_equal(plain, light.repeat(4, 0).repeat(4, 1))
 
 
@@ -77,11 +85,12 @@ def test_patterned_screen_is_the_plain_one_times_its_pattern():
     mask = pattern(Panel(kind="diamond"), footprint=0.1)
     at = (np.arange(4 * SAMPLES, dtype=np.float32) + 0.5) / SAMPLES
     x, y = np.meshgrid(at, at)
-    light = np.full((4, 4, 3), 0.5, np.float32)
-    np.testing.assert_allclose(emit(light, x, y, mask), 0.5 * np.tile(mask, (2, 2, 1)), rtol=1e-6)
+    plain = np.full((*x.shape, 3), 0.5, np.float32)
+    seen = patterned(plain, x, y, mask)
+    np.testing.assert_allclose(seen, 0.5 * np.tile(mask, (2, 2, 1)), rtol=1e-6)
 
 
 def test_screen_goes_on_mirrored_beyond_its_edges():
     light = np.arange(6, dtype=np.float32).reshape(1, 6, 1).repeat(3, 0).repeat(3, 2)
     x = np.array([[-0.5, 0.5, 5.5, 6.5]], np.float32)
-    assert emit(light, x, np.full_like(x, 1.5), None)[0, :, 0].tolist() == [1, 0, 5, 4]
+    assert emit(light, x, np.full_like(x, 1.5))[0, :, 0].tolist() == [1, 0, 5, 4]

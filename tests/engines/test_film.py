@@ -1,5 +1,7 @@
 """The whole chain: fringes in the picture, none in its truth, everything else alike."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import get_args
 
@@ -59,6 +61,17 @@ def waves(conditions, size=SIZE):
     rows, columns = np.indices(content.shape[:2])
     content[:] = (150 + 80 * np.sin(rows / 60) * np.cos(columns / 50))[..., None]
     return content
+
+
+def test_screens_are_filmed_without_torch():
+    code = (
+        "import sys, numpy as np; from engines.simulate import conditions, film\n"
+        "content = np.zeros((64, 64, 3), np.uint8)\n"
+        "rng, filmed = np.random.default_rng(0), conditions.Conditions()\n"
+        "film.film(content, filmed, rng, height=16, width=16)\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_same_seed_films_the_same_bytes():

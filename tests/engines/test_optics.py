@@ -110,7 +110,7 @@ def test_chromatic_shift_moves_red_and_blue_apart():
 
 def test_vignette_falls_from_the_axis_to_its_corner_figure():
     lens = Lens(vignette=0.4, field=50)
-    light = vignette(lens, height=81, width=101)
+    light = vignette(lens, like=np.empty((81, 101)))
     assert light.max() == light[40, 50] == 1
     assert light.min() == light[0, 0] == pytest.approx(0.6)
     assert (np.diff(light[40, 50:]) < 0).all()
