@@ -24,9 +24,7 @@ def grow(larger: Network, smaller: Network) -> None:
     ours, theirs = larger.config, smaller.config
     fits = len(ours.widths) == len(theirs.widths) and all(
         a >= b
-        for a, b in zip(
-            (*ours.widths, *ours.depths), (*theirs.widths, *theirs.depths), strict=True
-        )
+        for a, b in zip((*ours.widths, *ours.depths), (*theirs.widths, *theirs.depths), strict=True)
     )
     if not fits or (ours.analysis, ours.bands) != (theirs.analysis, theirs.bands):
         raise ValueError(f"{theirs} does not fit into {ours}")

@@ -202,7 +202,9 @@ class Training:
         )
         offset = self._random.randrange(BLOCK), self._random.randrange(BLOCK)
         outputs = clean(self._shared, planes, precision=self.precision)
-        losses = demoire_loss(outputs, truth, inputs=planes, offset=offset)
+        losses = demoire_loss(
+            outputs, truth, inputs=planes, harm_weight=self.config.harm, offset=offset
+        )
         if self.config.weighing == "strength":
             losses = losses * weights_by_strength(planes, truth)
         loss = losses.mean()

@@ -23,10 +23,11 @@ MASKING = 0.02
 """Mean luma step between pixels, in units of white, that hides half of a fringe: text and texture
 mask what lies on them, and what codecs do to them is not for the network to undo."""
 
-HARM_POOLS, HARM_WEIGHT, UNHARMED = (1, 2, 4), 0.5, 0.004
-"""Where the input was right to `UNHARMED` (a level), texture does not excuse an error: masked
-alone, networks take fences, brickwork and leather for a panel's grid. Elsewhere it must not count:
-under noise, taking faint fringes away makes many pixels worse."""
+HARM_POOLS, UNHARMED, HARM_REGION = (1, 2, 4), 0.004, 64
+"""Where the input was right to `UNHARMED` (a level) over regions of so many samples, texture does
+not excuse an error: masked alone, networks take fences, brickwork and leather for a panel's grid.
+Elsewhere it must not count: under noise, taking faint fringes away makes many pixels worse, and in
+smaller regions every fringe has places where it is nothing."""
 
 EPSILON = 1e-3
 """Where the losses turn from L1 to quadratic: a quarter of an 8-bit level."""
@@ -101,7 +102,9 @@ def harm(error: Tensor, before: Tensor) -> Tensor:
         error: Of the output.
         before: Of the input.
     """
-    right = UNHARMED / (UNHARMED + functional.avg_pool2d(before.abs(), _CELL))
+    regions = [max(1, side // HARM_REGION) for side in before.shape[-2:]]
+    wrong = functional.adaptive_avg_pool2d(before.abs(), (regions[0], regions[1]))
+    right = 1 / (1 + (wrong / UNHARMED) ** 2)
     terms = []
     for pool in HARM_POOLS:
         now, then = _pooled(error, pool), _pooled(before, pool)
@@ -114,6 +117,7 @@ def demoire_loss(
     truths: Sequence[Tensor],
     *,
     inputs: Sequence[Tensor] | None = None,
+    harm_weight: float = 0.1,
     offset: tuple[int, int] = (0, 0),
 ) -> Tensor:
     """Return each sample's loss, (N,), over Y, U and V planes in 0..1; 0 for equal planes.
@@ -124,6 +128,7 @@ def demoire_loss(
         outputs: What the network made of a picture; luma at least 64 high and wide.
         truths: What it should have made.
         inputs: The picture; `harm` counts where it is given.
+        harm_weight: How much it counts.
         offset: Rows and columns, each below 8, to leave out of luma, and half of them of chroma,
             so that the cells of pooling do not always coincide with the network's blocks.
     """
@@ -141,7 +146,7 @@ def demoire_loss(
     )
     if inputs is not None:
         for output, truth, given in zip(outputs, truths, inputs, strict=True):
-            loss = loss + HARM_WEIGHT * harm(output - truth, given - truth)
+            loss = loss + harm_weight * harm(output - truth, given - truth)
     return loss
 
 
