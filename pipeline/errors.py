@@ -5,6 +5,7 @@ DemoireError            exit code 1
 ├── SinkError           an output cannot be created or written
 ├── EngineError         a back end or model cannot be opened, or failed on a picture
 ├── PairsError          a folder holds no pairs or pictures to judge on (engines.pairs)
+├── PhotosError         no picture of a folder can be shown (engines.simulate.content.photos)
 ├── DataError           there is nothing to train on (engines.train.data)
 ├── TrainError          a training run cannot begin, go on or end well (engines.train.loop)
 └── ConfigError         an option or a configuration file is wrong (exit code 2)

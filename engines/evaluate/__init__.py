@@ -5,6 +5,7 @@ METRICS: dict[str, str] = {
     "aligned_psnr": "engines.evaluate.metrics:aligned_psnr",
     "ssim": "engines.evaluate.metrics:ssim",
     "detail_kept": "engines.evaluate.metrics:detail_kept",
+    "text_kept": "engines.evaluate.metrics:text_kept",
     "moire_band_error": "engines.evaluate.metrics:moire_band_error",
     "moire_energy": "engines.evaluate.metrics:moire_energy",
     "relation_error": "engines.evaluate.metrics:relation_error",

@@ -132,7 +132,10 @@ def read_picture(path: Path) -> Picture:
         PairsError: It cannot be decoded.
     """
     data = np.frombuffer(path.read_bytes(), np.uint8)
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+    try:
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+    except cv2.error as error:
+        raise PairsError(f"{path}: cannot be decoded: {error.err}") from error
     if decoded is None:
         raise PairsError(f"{path}: cannot be decoded as a picture")
     return np.asarray(decoded, np.uint8)

@@ -1,7 +1,8 @@
 """Measures of pictures, (H, W, 3) uint8 RGB, and of clips, (T, H, W, 3).
 
 PSNR between a filmed screen and its content is mostly a score of colour and shading, so the
-measures that count fit colours first or look only at the band in which fringes live.
+measures that count fit colours first or look only at the band in which fringes live. Those that
+fit colours take `fitted`, what `colour_fit` gave for the same two pictures, where it is at hand.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import cast
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from engines.evaluate.text import Mask, find_text
 
 Picture = NDArray[np.uint8]
 Clip = NDArray[np.uint8]
@@ -31,18 +34,18 @@ def psnr(picture: Picture, truth: Picture) -> float:
     return _psnr_of(picture.astype(np.float32) - truth)
 
 
-def aligned_psnr(picture: Picture, truth: Picture) -> float:
+def aligned_psnr(picture: Picture, truth: Picture, *, fitted: _Real | None = None) -> float:
     """Return the PSNR in dB after `colour_fit`: what is left once colours agree."""
-    return _psnr_of(colour_fit(picture, truth) - truth)
+    return _psnr_of(_fitted(picture, truth, fitted) - truth)
 
 
-def ssim(picture: Picture, truth: Picture) -> float:
+def ssim(picture: Picture, truth: Picture, *, fitted: _Real | None = None) -> float:
     """Return the structural similarity of luma after `colour_fit`: 1 for equal pictures.
 
     Wang, Bovik, Sheikh, Simoncelli: "Image quality assessment: from error visibility to structural
     similarity" (2004), with its 11x11 Gaussian window of sigma 1.5 and constants .01 and .03.
     """
-    a, b = _luma(colour_fit(picture, truth)), _luma(truth.astype(np.float32))
+    a, b = _luma(_fitted(picture, truth, fitted)), _luma(truth.astype(np.float32))
     mean_a, mean_b = _window(a), _window(b)
     var_a, var_b = _window(a * a) - mean_a**2, _window(b * b) - mean_b**2
     covariance = _window(a * b) - mean_a * mean_b
@@ -58,28 +61,59 @@ def detail_kept(picture: Picture, truth: Picture) -> float:
 
     1 means all of it, less means softer, more means sharpened. The picture's gradients are
     projected onto the truth's, so that fringes and noise, which lie anywhere, add nothing; regions
-    are the fifth of the pixels around which the truth's gradients are strongest.
+    are the fifth of the pixels around which the truth's gradients are strongest. NaN where the
+    truth is flat.
 
     Raises:
-        ValueError: The shapes differ, or the truth has no detail at all.
+        ValueError: The shapes differ.
     """
     _check_shapes(picture, truth)
     found, wanted = (_gradient(_luma(p.astype(np.float32))) for p in (picture, truth))
     energy = np.sum(wanted * wanted, axis=0)
     if not energy.any():
-        raise ValueError("the truth is flat: there is no detail to keep")
+        return float("nan")
     local = cv2.blur(energy, (15, 15))
-    busy = local >= np.quantile(local, 0.8)
-    return float(np.sum(found * wanted, axis=0)[busy].sum() / energy[busy].sum())
+    return _projection(found, wanted, local >= np.quantile(local, 0.8))
 
 
-def moire_band_error(picture: Picture, truth: Picture) -> float:
+def text_kept(picture: Picture, truth: Picture, *, text: Mask | None = None) -> float:
+    """Return how much of the truth's luma gradients a picture has in its text.
+
+    Projected as in `detail_kept`, but only where `find_text` finds letters in the truth. 1 means
+    strokes as steep as the truth's, on average. It does not say that they are the same: a picture
+    that is softer and of more contrast, or sharpened here and smeared there, can score 1 too. A
+    camera's own blur, sharpening and contrast are in its picture and not in the truth, so what a
+    method did to the text is its score over that of its input. Fringes add nothing to either, on
+    average over their periods; where a picture has but a few letters, those that lie in phase with
+    strokes raise the input's score and those in antiphase lower it, and taking them away undoes
+    that.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB.
+        truth: The same shape.
+        text: `find_text(truth)`, where it is at hand.
+
+    Returns:
+        NaN where the truth shows no text.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
+    _check_shapes(picture, truth)
+    where = find_text(truth) if text is None else text
+    if not where.any():
+        return float("nan")
+    found, wanted = (_gradient(_luma(p.astype(np.float32))) for p in (picture, truth))
+    return _projection(found, wanted, where)
+
+
+def moire_band_error(picture: Picture, truth: Picture, *, fitted: _Real | None = None) -> float:
     """Return the RMS error, in 8-bit levels, of periods of about 12 to 150 pixels.
 
     The colour-fitted difference is band-passed as Gauss(3 px) - Gauss(24 px): the band of visible
     fringes, between texture and shading.
     """
-    difference = colour_fit(picture, truth) - truth
+    difference = _fitted(picture, truth, fitted) - truth
     band = _blur(difference, 3.0) - _blur(difference, 24.0)
     return float(np.sqrt(np.mean(band * band)))
 
@@ -169,6 +203,16 @@ def colour_fit(picture: Picture, truth: Picture) -> _Real:
     matrix = np.linalg.lstsq(source.T @ source, source.T @ truth.reshape(-1, 3), rcond=None)[0]
     fitted: _Real = (source @ matrix).reshape(picture.shape).astype(np.float32)
     return fitted
+
+
+def _fitted(picture: Picture, truth: Picture, fitted: _Real | None) -> _Real:
+    return colour_fit(picture, truth) if fitted is None else fitted
+
+
+def _projection(found: _Real, wanted: _Real, where: Mask) -> float:
+    """Return the component of `found` along `wanted`, both (2, H, W), over the length of that."""
+    along, whole = (np.sum(v * wanted, axis=0)[where].sum() for v in (found, wanted))
+    return float(along / whole)
 
 
 def _lab(picture: Picture) -> _Real:

@@ -14,7 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.evaluate.judge import INPUT, Crop, Judgement, badness, summarise
+from engines.evaluate.crops import Crop
+from engines.evaluate.judge import INPUT, Judgement
+from engines.evaluate.summary import KEPT, badness, most_harmed, summarise
 
 Picture = NDArray[np.uint8]
 
@@ -27,10 +29,15 @@ _MEASURES = (
     ("aligned_psnr_gain", "colour-aligned PSNR, gain in dB", 2),
     ("psnr_gain", "PSNR, gain in dB", 2),
     ("ssim_gain", "SSIM, gain", 4),
-    ("detail_kept", "detail kept", 3),
+    ("text_kept", "text kept, of the truth's", 3),
+    ("text_kept_ratio", "text kept, out/in", 3),
+    ("detail_kept", "detail kept, of the truth's", 3),
+    ("detail_kept_ratio", "detail kept, out/in", 3),
     ("relation_error_ratio", "relation error, out/in", 3),
     ("flicker_ratio", "flicker, out/in", 3),
 )
+_HARM = "PSNR to themselves in dB"
+_HARMED = "Clean pictures that the model changed most"
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 1rem }
 table { border-collapse: collapse; margin: 1rem 0 }
@@ -96,7 +103,10 @@ def write_markdown(evaluation: Evaluation, path: Path) -> None:
 
 
 def write_html(evaluation: Evaluation, path: Path) -> None:
-    """Write one self-contained page: the tables, then crops before and after, worst first."""
+    """Write one self-contained page: tables, then crops before and after, worst first.
+
+    What clean pictures lost comes before what is left of moiré.
+    """
     parts = [
         "<!doctype html><meta charset='utf-8'>",
         f"<title>{html.escape(evaluation.title)}</title><style>{_STYLE}</style>",
@@ -109,8 +119,14 @@ def write_html(evaluation: Evaluation, path: Path) -> None:
             cells = "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)
             parts.append(f"<tr>{cells}</tr>")
         parts.append("</table>")
+    if harmed := most_harmed(evaluation.judgements):
+        parts.append(f"<h2>{_HARMED}</h2>")
+        parts += [
+            _figure(f"{j.name}, clean", f"{j.harm_db:.1f} dB PSNR to itself", j.harm_crop)
+            for j in harmed
+        ]
     parts.append("<h2>Where most moiré was, worst first</h2>")
-    parts += [_figure(judgement) for judgement in evaluation.worst_first()[:_SHOWN]]
+    parts += [_figure(j.name, _changes(j), j.crop) for j in evaluation.worst_first()[:_SHOWN]]
     _write(path, "\n".join(parts))
 
 
@@ -131,8 +147,11 @@ def tables(evaluation: Evaluation) -> list[tuple[str, list[list[str]]]]:
         found.append((f"Input with {name} moiré ({figures['count']})", _table(figures)))
     if harm := summary.get("do_no_harm_db"):
         row = [f"{harm[key]:.1f}" for key in ("mean", "median", "min")]
-        heading = "Clean pictures through the model, PSNR to themselves in dB"
+        heading = f"Clean pictures through the model, {_HARM}"
         found.append((heading, [["", "mean", "median", "worst"], ["model", *row]]))
+    if worst := summary.get("do_no_harm_worst"):
+        rows = [[case["name"], f"{case['db']:.1f}"] for case in worst]
+        found.append((_HARMED, [["picture", _HARM], *rows]))
     return found
 
 
@@ -143,6 +162,9 @@ def _table(figures: dict[str, Any]) -> list[list[str]]:
     for key, title, digits in _MEASURES:
         spreads = [figures[method].get(key) for method in methods]
         if any(spreads):
+            count = max(spread["count"] for spread in spreads if spread)
+            if key in KEPT and count < figures["count"]:
+                title = f"{title} ({count} of {figures['count']})"
             rows.append([title, *(_cell(spread, digits) for spread in spreads)])
     return rows
 
@@ -152,22 +174,25 @@ def _cell(spread: dict[str, float] | None, digits: int) -> str:
 
 
 def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    escaped = (cell.replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
 
 
-def _figure(judgement: Judgement) -> str:
-    crop = judgement.crop
-    if crop is None:
-        return ""
-    figures = ", ".join(
+def _changes(judgement: Judgement) -> str:
+    return ", ".join(
         f"{measure} {before:.3g} → {judgement.scores['model'][measure]:.3g}"
         for measure, before in judgement.scores[INPUT].items()
     )
+
+
+def _figure(name: str, said: str, crop: Crop | None) -> str:
+    if crop is None:
+        return ""
     pictures = "".join(
         f"<div><img src='{_data_url(picture)}' alt='{label}'><span>{label}</span></div>"
         for label, picture in _labelled(crop)
     )
-    caption = f"<b>{html.escape(judgement.name)}</b>: {figures}"
+    caption = f"<b>{html.escape(name)}</b>: {html.escape(said)}"
     return f"<figure><figcaption>{caption}</figcaption><div class='crops'>{pictures}</div></figure>"
 
 

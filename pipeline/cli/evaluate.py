@@ -52,7 +52,9 @@ def evaluate(
     """Judge a network, and write evaluation.json, .md and .html (crops, worst first).
 
     Moiré-band error and energy are told as output over input, below 1 is better; PSNR and SSIM as
-    gains. `engines/evaluate/metrics.py` defines every measure and names its source.
+    gains; what is kept of text and detail against the truth and over the input, 1 is best. Clean
+    pictures that changed most are named. `engines/evaluate/metrics.py` defines every measure and
+    names its source.
     """
     from pipeline.cli.evaluate_run import Request, run_evaluation
 

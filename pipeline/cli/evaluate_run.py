@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -122,5 +123,5 @@ def _tell(evaluation: Evaluation) -> None:
     for heading, (header, *rows) in tables(evaluation):
         table = Table(*header, title=heading, title_justify="left")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(escape, row))  # names of files may look like markup
         console.print(table)

@@ -5,6 +5,7 @@ from importlib import import_module
 import cv2
 import numpy as np
 import pytest
+from lettered import lettered_page
 
 from engines.evaluate import METRICS
 from engines.evaluate.metrics import (
@@ -18,7 +19,9 @@ from engines.evaluate.metrics import (
     psnr,
     relation_error,
     ssim,
+    text_kept,
 )
+from engines.evaluate.text import find_text
 
 GREY = np.full((160, 200, 3), 128, np.uint8)
 
@@ -126,7 +129,16 @@ def test_moire_map_tells_where_the_ripple_is():
     assert energy[:, :80].mean() > 100 * energy[:, 160:].mean()
 
 
-@pytest.mark.parametrize("measure", [psnr, aligned_psnr, moire_band_error, colour_fit])
+@pytest.mark.parametrize("measure", [aligned_psnr, moire_band_error, ssim])
+def test_colours_fitted_before_give_the_same_figure(measure):
+    truth = noise(low=60, high=200)
+    picture = truth + (ripple(20, 10) - GREY)
+    assert measure(picture, truth, fitted=colour_fit(picture, truth)) == measure(picture, truth)
+
+
+@pytest.mark.parametrize(
+    "measure", [psnr, aligned_psnr, moire_band_error, colour_fit, detail_kept, text_kept]
+)
 def test_pictures_of_different_shapes_are_refused(measure):
     with pytest.raises(ValueError, match=r"one shape, got .*160, 200.*160, 100"):
         measure(GREY, GREY[:, :100])
@@ -170,8 +182,57 @@ def test_fringes_and_noise_are_no_detail():
 
 
 def test_flat_truth_has_no_detail_to_keep():
-    with pytest.raises(ValueError, match=r"flat: there is no detail"):
-        detail_kept(noise(), GREY)
+    assert np.isnan(detail_kept(noise(), GREY))
+
+
+def transfer_of_blur(page, sigma):
+    """Return what a Gaussian leaves of the energy of central differences: their mean, weighted."""
+    down, across = (np.fft.fftfreq(side) for side in page.shape[:2])
+    slope = np.sin(2 * np.pi * down)[:, None] ** 2 + np.sin(2 * np.pi * across) ** 2
+    energy = slope * np.abs(np.fft.fft2(page[..., 0])) ** 2
+    passed = np.exp(-2 * (np.pi * sigma) ** 2 * (down[:, None] ** 2 + across**2))
+    return np.average(passed, weights=energy)
+
+
+@pytest.mark.parametrize("sigma", [0.8, 1.0, 1.5])
+def test_blur_takes_from_text_what_its_transfer_function_says(sigma):
+    page = lettered_page()
+    soft = cv2.GaussianBlur(page, (0, 0), sigma)
+    assert text_kept(soft, page) == pytest.approx(transfer_of_blur(page, sigma), abs=0.002)
+
+
+def test_text_keeps_its_share_of_contrast():
+    page = lettered_page()
+    assert text_kept(page, page) == 1
+    assert text_kept(page // 2 + 100, page) == pytest.approx(0.5, abs=0.005)
+
+
+@pytest.mark.parametrize("period", [7, 12, 20])
+def test_fringe_over_text_changes_nothing_over_its_phases(period):
+    page = lettered_page()
+    phase = 2 * np.pi * np.arange(page.shape[1])[:, None] / period
+    waves = [np.rint(25 * np.sin(phase + quarter * np.pi / 2)).astype(int) for quarter in range(4)]
+    kept = [text_kept((page + wave).astype(np.uint8), page) for wave in waves]
+    assert kept == pytest.approx([1] * 4, abs=0.005)
+    assert np.mean(kept) == pytest.approx(1, abs=1e-5)
+
+
+def test_noise_is_no_text():
+    page = lettered_page()
+    grain = np.random.default_rng(0).integers(-20, 21, page.shape)
+    assert text_kept((page + grain).astype(np.uint8), page) == pytest.approx(1, abs=0.01)
+
+
+def test_what_happens_beside_the_text_does_not_count():
+    cloth = noise(low=90, high=160)
+    truth = np.hstack([lettered_page()[:160], cloth])
+    picture = np.hstack([lettered_page()[:160], cv2.GaussianBlur(cloth, (0, 0), 2)])
+    assert text_kept(picture, truth) == 1
+    assert text_kept(picture, truth, text=find_text(truth)) == 1
+
+
+def test_picture_without_text_has_none_to_keep():
+    assert np.isnan(text_kept(lettered_page()[:160, :200], noise(low=90, high=160)))
 
 
 def pulsing(amplitude, frames=5):

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.errors import DemoireError
+
 Image = NDArray[np.uint8]
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
@@ -22,13 +24,17 @@ _SIZE_NAME = re.compile(r"(\d+)x(\d+)")
 _log = logging.getLogger(__name__)
 
 
+class PhotosError(DemoireError):
+    """Folders hold pictures, but none that can be shown."""
+
+
 class PhotoLibrary:
     """Pictures of one or more folders, decoded when asked for and kept within a bound.
 
     Every folder named is drawn from alike often, however many pictures it holds.
     Where a picture lies there in several sizes (files named 1920x1080.jpg, 1024x768.jpg, as
-    wallpapers are), one of them is used. Files that cannot be decoded and pictures with a side
-    under 96 pixels are left out when met, with a warning in the log.
+    wallpapers are), one of them is used. Files that cannot be read or decoded and pictures with a
+    side under 96 pixels are left out when met, with a warning in the log.
 
     Args:
         folder: A folder, or several; searched with their subfolders for JPEG, PNG and WebP.
@@ -49,6 +55,7 @@ class PhotoLibrary:
         folders = [
             Path(place) for place in ([folder] if isinstance(folder, str | Path) else folder)
         ]
+        self._named = ", ".join(str(place) for place in folders)
         for place in folders:
             if not place.is_dir():
                 raise FileNotFoundError(f"{place}: no such folder; name one that holds pictures")
@@ -58,14 +65,16 @@ class PhotoLibrary:
         ]
         self._groups = [group for group in groups if group]
         if not self._groups:
-            names = ", ".join(str(place) for place in folders)
-            raise FileNotFoundError(f"{names}: no .jpg, .png or .webp picture of 8 KiB or more")
+            raise FileNotFoundError(
+                f"{self._named}: no .jpg, .png or .webp picture of 8 KiB or more"
+            )
         self._count = len(self.paths)
         self._longest = longest
         self._cache_bytes = cache_bytes
         self._cache: OrderedDict[Path, Image] = OrderedDict()
         self._held = 0
-        self._unusable: set[Path] = set()
+        self._unusable: dict[Path, str] = {}
+        """Why each file is left out."""
 
     def __len__(self) -> int:
         return self._count
@@ -81,7 +90,7 @@ class PhotoLibrary:
         Mirrored in half of the cases; a picture smaller than asked for is scaled up.
 
         Raises:
-            ValueError: No picture of the library is usable.
+            PhotosError: No picture of the library is usable.
         """
         picture = self._pick(rng)
         full_height, full_width = picture.shape[:2]
@@ -114,11 +123,12 @@ class PhotoLibrary:
             try:
                 return self._load(path)
             except ValueError as error:
-                _log.warning("%s", error)
-                self._unusable.add(path)
-        raise ValueError(
-            f"none of {self._count} pictures is usable, the first is {self._groups[0][0]}; "
-            "name a folder with photographs"
+                _log.warning("%s; left out", error)
+                self._unusable[path] = str(error)
+        first = next(iter(self._unusable.values()))
+        raise PhotosError(
+            f"{self._named}: none of {self._count} picture(s) can be used, the first tried was"
+            f" {first}; name a folder with photographs of {_MIN_SIDE}x{_MIN_SIDE} pixels or more"
         )
 
     def _load(self, path: Path) -> Image:
@@ -154,16 +164,25 @@ def _one_of_each(paths: list[Path], longest: int) -> list[Path]:
 
 
 def _decode(path: Path, longest: int) -> Image:
-    """Return the picture as RGB with its long side at most `longest` pixels."""
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    """Return the picture as RGB with its long side at most `longest` pixels.
+
+    Raises:
+        ValueError: It cannot be read, is no picture or one too large, or is too small for content.
+    """
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+    except cv2.error as error:
+        raise ValueError(f"{path}: cannot be decoded: {error.err}") from error
     if decoded is None:
-        raise ValueError(f"{path}: cannot be decoded as a picture; left out")
+        raise ValueError(f"{path}: cannot be decoded as a picture")
     picture = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
     if min(picture.shape[:2]) < _MIN_SIDE:
         raise ValueError(
             f"{path}: {picture.shape[1]}x{picture.shape[0]} is too small for content, "
-            f"both sides must be >= {_MIN_SIDE} pixels; left out"
+            f"both sides must be >= {_MIN_SIDE} pixels"
         )
     scale = longest / max(picture.shape[:2])
     if scale < 1:
