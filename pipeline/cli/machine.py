@@ -18,6 +18,8 @@ import av
 from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.error import FFmpegError
 
+from pipeline.sinks.scheduling import scheduled_as_before
+
 WIDTH, HEIGHT = 320, 240  # Hardware encoders refuse smaller pictures.
 
 SOFTWARE_ENCODERS = ("libx264", "libx265", "libsvtav1", "prores_ks", "ffv1")
@@ -112,7 +114,7 @@ def _attempt(name: str, action: Callable[[], None]) -> Attempt:
     level = av.logging.get_level()
     av.logging.set_level(av.logging.ERROR)
     try:
-        with av.logging.Capture() as log, _silent_stderr():
+        with av.logging.Capture() as log, _silent_stderr(), scheduled_as_before():
             action()
     except av.codec.codec.UnknownCodecError:
         return Attempt(name=name, fault="not in this build of FFmpeg")

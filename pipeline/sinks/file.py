@@ -17,6 +17,7 @@ from pipeline.sinks import containers
 from pipeline.sinks.codecs import choose_encoding, encoder_options, find_codec, tag
 from pipeline.sinks.copying import Copier
 from pipeline.sinks.picture import Packer
+from pipeline.sinks.scheduling import scheduled_as_before
 from pipeline.sinks.target import Target
 from pipeline.sinks.verify import StreamLog, Verification, verify
 
@@ -84,7 +85,8 @@ class FileSink:
         with self._target.creating(f"--codec {codec}"):
             self._container = self._open()
             self._add_streams(chosen.encoder, kept, threads)
-            self._container.start_encoding()
+            with scheduled_as_before():
+                self._container.start_encoding()
         colour, alpha = self.encoding.colour, self.encoding.alpha
         self._packer = Packer(self.encoding.pixel_format, colour, alpha=alpha)
 
