@@ -206,6 +206,13 @@ def test_weights_of_another_program_are_refused(tmp_path):
         load_checkpoint(path)
 
 
+@pytest.mark.parametrize("load", [load_network, model_path])
+def test_tier_without_weights_says_how_to_make_them(load, monkeypatch):
+    monkeypatch.setitem(MODELS, "giant", MODELS["nano"])
+    with pytest.raises(EngineError, match="no weights of giant ship yet: .* `demoire train`"):
+        load("giant")
+
+
 def test_unknown_models_are_named():
     with pytest.raises(EngineError, match=r"model 'gone': gone does not exist"):
         load_network("gone")
