@@ -209,7 +209,7 @@ def test_weights_of_another_program_are_refused(tmp_path):
 @pytest.mark.parametrize("load", [load_network, model_path])
 def test_tier_without_weights_says_how_to_make_them(load, monkeypatch):
     monkeypatch.setitem(MODELS, "giant", MODELS["nano"])
-    with pytest.raises(EngineError, match="no weights of giant ship yet: .* `demoire train`"):
+    with pytest.raises(EngineError, match=r"no weights of giant ship yet: .* `demoire train`"):
         load("giant")
 
 
