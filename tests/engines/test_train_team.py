@@ -53,7 +53,7 @@ def test_all_hold_the_same_weights_averages_and_momenta(together):
 
 def test_each_learns_from_batches_of_its_own(together):
     _, (one, other) = together
-    assert not one["batch"].equal(other["batch"])
+    assert not one["batches"].equal(other["batches"])
 
 
 def test_all_are_told_the_mean_loss(together):

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from train_samples import TINY
 
@@ -16,9 +17,11 @@ from engines.train.team import join_team
 class Watched(Shards):
     """Remembers what it gave away."""
 
+    given = ()
+
     def batch(self, rng, count):
-        self.last = super().batch(rng, count)
-        return self.last
+        self.given = (*self.given, super().batch(rng, count))
+        return self.given[-1]
 
 
 def main():
@@ -40,7 +43,7 @@ def main():
             "network": training.network.state_dict(),
             "average": training.average.state_dict(),
             "optimiser": training.optimiser.state_dict()["state"],
-            "batch": torch.from_numpy(samples.last),
+            "batches": torch.from_numpy(np.stack(samples.given)),
             "losses": losses,
             "ending": ending,
             "size": team.size,

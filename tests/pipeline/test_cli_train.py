@@ -192,7 +192,7 @@ def test_printed_configuration_reads_back_the_same(config, tmp_path):
         ("crop=100", "crop: must be a multiple of 64, got 100"),
         ("crop=0", "crop: must be a number from 64 up, got 0"),
         ("precision=f16", "precision: must be 'auto', 'bf16' or 'f32', got 'f16'"),
-        ("model=giant", "model: must be one of nano, tiny, got 'giant' (--set model=giant)"),
+        ("model=giant", "model: must be one of nano, base, tiny, got 'giant' (--set model=giant)"),
         ("pairs=3", "pairs: must be a valid tuple, got 3 (--set pairs=3)"),
         ("pairs=[3]", "pairs.0: "),
         ("rate", "--set rate: must look like key=value, e.g. steps=30000"),
