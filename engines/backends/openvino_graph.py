@@ -43,8 +43,16 @@ def build_graph(
     if (picture_format.layout, picture_format.bits) == ("420", 8):
         # The file's own edges: what other back ends run from the same bytes.
         model.reshape({name: list(shape) for name, shape in zip("yuv", shapes, strict=True)})
-        blocks_as_channels(model)
-        return model
+    else:
+        model = _with_edges(model, picture_format, shapes)
+    blocks_as_channels(model)
+    return model
+
+
+def _with_edges(
+    model: ov.Model, picture_format: PictureFormat, shapes: tuple[tuple[int, ...], ...]
+) -> ov.Model:
+    """Return the network between the edges of a format, see `build_graph`."""
     sample = ov.Type.u8 if picture_format.bits == 8 else ov.Type.u16
     planes = [ops.parameter(list(shape), sample) for shape in shapes]
     strength = ops.parameter([1], ov.Type.f32, name="strength")
@@ -62,9 +70,7 @@ def build_graph(
         exact = ops.subtract(code, ops.multiply(residual, gain))
         whole = ops.clamp(ops.round(exact, "half_to_even"), 0.0, float(picture_format.peak))
         cleaned.append(ops.result(ops.convert(whole, sample.get_type_name())))
-    built = ov.Model(cleaned, [*planes, strength], "demoire")
-    blocks_as_channels(built)
-    return built
+    return ov.Model(cleaned, [*planes, strength], "demoire")
 
 
 def _number(value: float) -> Node:

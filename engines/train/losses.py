@@ -117,7 +117,7 @@ def demoire_loss(
     truths: Sequence[Tensor],
     *,
     inputs: Sequence[Tensor] | None = None,
-    harm_weight: float = 0.1,
+    harm_weight: float = 1.0,
     offset: tuple[int, int] = (0, 0),
 ) -> Tensor:
     """Return each sample's loss, (N,), over Y, U and V planes in 0..1; 0 for equal planes.
@@ -134,7 +134,8 @@ def demoire_loss(
     """
     rows, columns = offset
     weights = visibility(truths[0][..., rows:, columns:])
-    y, u, v = (a - b for a, b in zip(outputs, truths, strict=True))
+    errors = [a - b for a, b in zip(outputs, truths, strict=True)]
+    y, u, v = errors
     y = y[..., rows:, columns:]
     u, v = (plane[..., rows // 2 :, columns // 2 :] for plane in (u, v))
     edges = torch.stack([seen(step, weights) for step in steps(y)]).sum(0)
@@ -145,8 +146,8 @@ def demoire_loss(
         + plane_loss(v, CHROMA_SCALES, weights)
     )
     if inputs is not None:
-        for output, truth, given in zip(outputs, truths, inputs, strict=True):
-            loss = loss + harm_weight * harm(output - truth, given - truth)
+        for error, truth, given in zip(errors, truths, inputs, strict=True):
+            loss = loss + harm_weight * harm(error, given - truth)
     return loss
 
 

@@ -116,6 +116,8 @@ def grain(planes: Planes, truth: Planes, *, rng: random.Random) -> tuple[Planes,
         # Each sample has its own strength.
         each = torch.rand(count, 1, 1, 1, device=plane.device)
         drawn = torch.randn(shape, device=plane.device) * (deviation * each)
+        if pool == 1:
+            return drawn
         return functional.interpolate(drawn, (height, width), mode="bilinear")
 
     added = tuple(

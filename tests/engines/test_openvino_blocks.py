@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 from engines.backends.openvino_blocks import blocks_as_channels
 from engines.backends.openvino_quiet import ops, ov
-from engines.models import model_path
+from engines.models import SHIPPED, model_path
+
+BLOCKS = given(
+    batch=st.integers(1, 2),
+    rows=st.integers(1, 4),
+    columns=st.integers(1, 5),
+    side=st.sampled_from([2, 4, 8]),
+)
 
 
 def numbers(*shape, seed=0):
@@ -36,12 +43,7 @@ def kinds(model):
 
 
 @settings(max_examples=12, deadline=None)
-@given(
-    batch=st.integers(1, 2),
-    rows=st.integers(1, 4),
-    columns=st.integers(1, 5),
-    side=st.sampled_from([2, 4, 8]),
-)
+@BLOCKS
 def test_stem_computes_the_same(batch, rows, columns, side):
     shape = [batch, 1, rows * side, columns * side]
     value = numbers(*shape, seed=1)
@@ -54,12 +56,7 @@ def test_stem_computes_the_same(batch, rows, columns, side):
 
 
 @settings(max_examples=12, deadline=None)
-@given(
-    batch=st.integers(1, 2),
-    rows=st.integers(1, 4),
-    columns=st.integers(1, 5),
-    side=st.sampled_from([2, 4, 8]),
-)
+@BLOCKS
 def test_shuffle_moves_the_same(batch, rows, columns, side):
     shape = [batch, side * side, rows, columns]
     value = numbers(*shape, seed=2)
@@ -98,7 +95,7 @@ def test_names_of_values_stay():
     assert model.output("residual").get_shape() == [1, 1, 8, 8]
 
 
-@pytest.mark.parametrize("model", ["nano"])
+@pytest.mark.parametrize("model", SHIPPED)
 def test_shipped_network_is_rewritten_at_every_edge(model):
     graph = ov.Core().read_model(model_path(model))
     graph.reshape(dict(zip("yuv", ([1, 1, 64, 128], [1, 1, 32, 64], [1, 1, 32, 64]), strict=True)))
