@@ -79,7 +79,10 @@ def compress_clip(
 def compress_filmed(
     clip: Iterable[Filmed], generations: Sequence[ClipCompression], *, frame_rate: Fraction
 ) -> Iterator[Filmed]:
-    """Yield a filmed clip whose pictures and truths went the same way, each through its own codec.
+    """Yield a filmed clip with its pictures compressed and its truths scaled alike.
+
+    No codec touches a truth: key frames and B frames would make it flicker, and a clip's truth is
+    there to show what stands still.
 
     Args:
         clip: Filmed frames of one size, both sides even.
@@ -88,9 +91,12 @@ def compress_filmed(
     """
     for_picture, for_truth = tee(clip)
     pictures = (filmed.picture for filmed in for_picture)
-    truths = (filmed.truth for filmed in for_truth)
-    coded = (compress_clip(side, generations, frame_rate=frame_rate) for side in (pictures, truths))
-    for picture, truth in zip(*coded, strict=True):
+    coded = compress_clip(pictures, generations, frame_rate=frame_rate)
+    for picture, filmed in zip(coded, for_truth, strict=True):
+        truth = filmed.truth
+        for generation in generations:
+            if generation.rescale > 1:
+                truth = codec.rescale(truth, generation.rescale)
         yield Filmed(picture, truth)
 
 

@@ -15,6 +15,7 @@ from engines.simulate.clip_codec import (
     compress_filmed,
     draw_generations,
 )
+from engines.simulate.codec import rescale
 from engines.simulate.film import Filmed
 
 RATE = Fraction(30)
@@ -98,14 +99,13 @@ def test_few_frames_are_held_at_a_time(codec):
     assert most < 45
 
 
-def test_picture_and_truth_go_the_same_way():
-    generations = [ClipCompression(crf=30, b_frames=3)]
+def test_a_truth_is_scaled_as_its_picture_and_not_compressed():
+    generations = [ClipCompression(crf=30, b_frames=3, rescale=1.7)]
     pairs = [Filmed(picture, 255 - picture) for picture in clip(12)]
-    coded = list(compress_filmed(iter(pairs), generations, frame_rate=RATE))
-    truths = compress_clip((pair.truth for pair in pairs), generations, frame_rate=RATE)
-    for found, picture, truth in zip(coded, through(generations), truths, strict=True):
+    coded = compress_filmed(iter(pairs), generations, frame_rate=RATE)
+    for found, picture, pair in zip(coded, through(generations), pairs, strict=True):
         np.testing.assert_array_equal(found.picture, picture)
-        np.testing.assert_array_equal(found.truth, truth)
+        np.testing.assert_array_equal(found.truth, rescale(pair.truth, 1.7))
 
 
 def test_leaving_early_closes_the_clip_and_leaves_no_thread():
