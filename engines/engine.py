@@ -6,6 +6,7 @@ A back end is a module in `engines.backends` with a class that follows `Engine`,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -95,11 +96,64 @@ class EngineInfo:
         return f"{self.model} in {self.precision} on {self.device} ({self.version})"
 
 
+@dataclass(frozen=True)
+class Smoothing:
+    """How long the past lasts: after so many seconds it counts 1/e, whatever the frame rate."""
+
+    luma_s: float
+    chroma_s: float
+
+    def __post_init__(self) -> None:
+        if not (0 < self.luma_s < math.inf and 0 < self.chroma_s < math.inf):
+            raise ValueError(
+                f"time constants must be above 0 s, got {self}; open a session without smoothing"
+                " to turn it off"
+            )
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a picture is shown, which smoothing must know."""
+
+    time_s: float
+    """Presentation time; what counts is how much later it is than that of the picture before."""
+    reset: bool = False
+    """Whatever came before is of another scene: a gap, a reconnect, the first picture."""
+
+
+@dataclass(frozen=True)
+class Flicker:
+    """How much pictures pulsed where nothing happened, before and after smoothing."""
+
+    frames: int
+    """Pictures that were compared with the one before."""
+    before: float
+    """Mean absolute change of luma in blocks of 8x8 from picture to picture, in 8-bit levels, once
+    the motion is taken out."""
+    after: float
+    """The same of what was given back."""
+
+
+def joined_flicker(parts: Sequence[Flicker]) -> Flicker | None:
+    """Return the flicker of all pictures of several sessions; None where there are none."""
+    frames = sum(part.frames for part in parts)
+    if not frames:
+        return None
+    before, after = (
+        sum(part.frames * value for part, value in zip(parts, values, strict=True)) / frames
+        for values in ([part.before for part in parts], [part.after for part in parts])
+    )
+    return Flicker(frames, before, after)
+
+
 class Request(Protocol):
     """Pictures on their way through the network."""
 
     def result(self) -> list[Planes]:
-        """Wait and return the cleaned pictures, in order; the arrays belong to the caller."""
+        """Wait and return the cleaned pictures, in order; the arrays belong to the caller.
+
+        With smoothing, requests are asked in the order in which they were submitted.
+        """
         ...
 
 
@@ -112,12 +166,24 @@ class Session(Protocol):
     depth: int
     """Most requests in flight; submit no more before the oldest one's `result()`."""
 
-    def submit(self, pictures: Sequence[Planes], *, strength: float = 1.0) -> Request:
+    @property
+    def flicker(self) -> Flicker | None:
+        """What smoothing did so far; None without it, or with fewer than two pictures."""
+        ...
+
+    def submit(
+        self,
+        pictures: Sequence[Planes],
+        *,
+        strength: float = 1.0,
+        moments: Sequence[Moment] = (),
+    ) -> Request:
         """Start cleaning 1 to `batch` pictures; inputs may be reused as soon as this returns.
 
         Args:
             pictures: Planes of `format.plane_shapes` and `format.dtype`.
             strength: Share of the predicted residual to subtract, 0 (bit-exact input) to 1.
+            moments: When each picture is shown; needed with smoothing.
 
         Raises:
             EngineError: Wrong number, shape or type of planes, or the back end failed.
@@ -134,8 +200,13 @@ class Engine(Protocol):
 
     info: EngineInfo
 
-    def open(self, picture_format: PictureFormat) -> Session:
+    def open(self, picture_format: PictureFormat, *, smoothing: Smoothing | None = None) -> Session:
         """Compile for one picture format (cheap when it was opened before).
+
+        Args:
+            picture_format: Of every picture.
+            smoothing: Blend each cleaned picture with those before it; the session's pictures are
+                then one clip, in order.
 
         Raises:
             EngineError: The format is not supported or compilation failed.
@@ -153,6 +224,16 @@ BACKENDS: dict[str, str] = {
     "identity": "engines.backends.identity:IdentityEngine",
 }
 """Back ends by name, in the order in which `auto` tries them (`identity` never is)."""
+
+
+def check_moments(
+    pictures: Sequence[Planes], moments: Sequence[Moment], smoothing: Smoothing | None
+) -> None:
+    """Raise `EngineError` where smoothing is not told when each picture is shown."""
+    if smoothing is not None and len(moments) != len(pictures):
+        raise EngineError(
+            f"smoothing needs the moment of each picture, got {len(moments)} for {len(pictures)}"
+        )
 
 
 def check_pictures(pictures: Sequence[Planes], picture_format: PictureFormat, batch: int) -> None:

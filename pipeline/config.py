@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from engines.engine import Smoothing
 from pipeline.errors import ConfigError
 from pipeline.layers import (
     Layer,
@@ -26,6 +27,11 @@ from pipeline.layers import (
 )
 from pipeline.sinks.codecs import CodecName
 from pipeline.stages.compare import CompareLayout
+
+_AUTO_S = 0.15
+"""Steady within a blink, and too short for a ghost to be seen: chosen on simulated clips."""
+_CHROMA_LASTS = 5 / 3
+"""Times luma: colour flickers more than brightness, and its ghosts show less."""
 
 _CLOCK = re.compile(r"(?:(?P<hours>\d+):)?(?P<minutes>[0-5]?\d):(?P<seconds>[0-5]?\d(?:\.\d*)?)")
 
@@ -85,6 +91,35 @@ class CleanConfig(Settings):
     """Share of the found fringes to remove; 0 changes nothing."""
 
 
+def _switch(value: object) -> object:
+    """Return `off` for what YAML makes of a bare `off`."""
+    return "off" if value is False else value
+
+
+Switch = Annotated[Literal["auto", "off"], BeforeValidator(_switch)]
+
+
+class SmoothConfig(Settings):
+    """How frames are blended with those before them."""
+
+    seconds: Annotated[
+        Literal["auto", "off"] | Annotated[float, Field(gt=0, le=10)], BeforeValidator(_switch)
+    ] = "auto"
+    """How long the past of luma lasts, that of chroma five thirds of it: after so long it counts
+    1/e. `auto` is 0.15, and off where nothing is cleaned (strength 0, engine identity)."""
+
+    def chosen(self, *, cleaned: bool) -> Smoothing | None:
+        """Return what an engine is told.
+
+        Args:
+            cleaned: Whether there is a network at work.
+        """
+        if self.seconds == "off" or (self.seconds == "auto" and not cleaned):
+            return None
+        luma_s = _AUTO_S if self.seconds == "auto" else self.seconds
+        return Smoothing(luma_s=luma_s, chroma_s=luma_s * _CHROMA_LASTS)
+
+
 class EncoderConfig(Settings):
     """How a video is written."""
 
@@ -133,6 +168,7 @@ class Config(Settings):
     source: SourceConfig = SourceConfig()
     engine: EngineConfig = EngineConfig()
     clean: CleanConfig = CleanConfig()
+    smooth: SmoothConfig = SmoothConfig()
     encoder: EncoderConfig = EncoderConfig()
     photo: PhotoConfig = PhotoConfig()
     compare: CompareConfig = CompareConfig()

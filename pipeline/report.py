@@ -8,8 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from engines.engine import EngineInfo
+    from engines.engine import EngineInfo, Flicker
     from pipeline.frame import ColourTags
+
+
+_SEEN_LEVELS = 0.05
+"""Mean pulsing, in 8-bit levels, below which nobody saw any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +80,8 @@ class RunReport:
     colour_in: ColourTags | None = None
     colour_out: ColourTags | None = None
     engine: EngineInfo | None = None
+    flicker: Flicker | None = None
+    """What smoothing did; None where it was off or had nothing to compare."""
 
     def to_json(self) -> str:
         """Return one JSON object with every field; what is not known is `null`."""
@@ -88,6 +94,8 @@ class RunReport:
             parts.append(f"latency {self.latency.p50_ms:.0f} ms (p99 {self.latency.p99_ms:.0f})")
         if self.engine is not None:
             parts.append(f"{self.engine.model} on {self.engine.backend} {self.engine.precision}")
+        if self.flicker is not None and self.flicker.before >= _SEEN_LEVELS:
+            parts.append(f"flicker {self.flicker.after / self.flicker.before - 1:+.0%}")
         if self.dropped:
             parts.append(f"{self.dropped} dropped")
         if self.decode_errors:

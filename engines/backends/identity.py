@@ -10,7 +10,20 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from engines.backends.options import parse_options
-from engines.engine import EngineInfo, PictureFormat, Planes, check_pictures
+from engines.backends.padding import empty_planes, pad_into, padded_shapes
+from engines.engine import (
+    EngineInfo,
+    Flicker,
+    Moment,
+    PictureFormat,
+    Planes,
+    Smoothing,
+    check_moments,
+    check_pictures,
+)
+from engines.smooth.host import HostBlender
+from engines.smooth.smoother import Smoother
+from engines.smooth.trust import BLOCK
 
 
 class IdentityOptions(BaseModel):
@@ -38,14 +51,51 @@ class IdentitySession:
 
     depth: ClassVar[int] = 1
 
-    def __init__(self, picture_format: PictureFormat, batch: int) -> None:
+    def __init__(
+        self, picture_format: PictureFormat, batch: int, smoothing: Smoothing | None
+    ) -> None:
         self.format = picture_format
         self.batch = batch
+        self._smoothing = smoothing
+        self._smoother: Smoother[Planes] | None = None
+        if smoothing is not None:
+            self._shapes = padded_shapes(picture_format, BLOCK)
+            blender = HostBlender(picture_format, self._shapes)
+            self._smoother = Smoother(picture_format, smoothing, blender)
 
-    def submit(self, pictures: Sequence[Planes], *, strength: float = 1.0) -> IdentityRequest:
-        """See `Session.submit`; the inputs are the outputs, so do not write to them."""
+    @property
+    def flicker(self) -> Flicker | None:
+        """See `Session.flicker`."""
+        return self._smoother.flicker if self._smoother else None
+
+    def submit(
+        self,
+        pictures: Sequence[Planes],
+        *,
+        strength: float = 1.0,
+        moments: Sequence[Moment] = (),
+    ) -> IdentityRequest:
+        """See `Session.submit`; unsmoothed, the inputs are the outputs: do not write to them."""
         check_pictures(pictures, self.format, self.batch)
-        return IdentityRequest(pictures)
+        check_moments(pictures, moments, self._smoothing)
+        if self._smoother is None:
+            return IdentityRequest(pictures)
+        return IdentityRequest(
+            [
+                self._smoothed(self._smoother, planes, moment)
+                for planes, moment in zip(pictures, moments, strict=True)
+            ]
+        )
+
+    def _smoothed(self, smoother: Smoother[Planes], planes: Planes, moment: Moment) -> Planes:
+        padded = empty_planes(self.format, self._shapes)
+        for plane, target in zip(planes, padded, strict=True):
+            pad_into(plane, target)
+        shapes = self.format.plane_shapes
+        smooth = smoother.smooth(padded, moment)
+        return tuple(
+            plane[:rows, :columns] for plane, (rows, columns) in zip(smooth, shapes, strict=True)
+        )
 
     def close(self) -> None:
         """Nothing is held."""
@@ -64,9 +114,11 @@ class IdentityEngine:
             version=f"NumPy {np.__version__} on {platform.machine()}",
         )
 
-    def open(self, picture_format: PictureFormat) -> IdentitySession:
+    def open(
+        self, picture_format: PictureFormat, *, smoothing: Smoothing | None = None
+    ) -> IdentitySession:
         """See `Engine.open`."""
-        return IdentitySession(picture_format, self.options.batch)
+        return IdentitySession(picture_format, self.options.batch, smoothing)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -15,9 +15,13 @@ from engines.backends.options import parse_options
 from engines.backends.padding import pad_into, padded_shapes
 from engines.engine import (
     EngineInfo,
+    Flicker,
+    Moment,
     PictureFormat,
     Plane,
     Planes,
+    Smoothing,
+    check_moments,
     check_pictures,
 )
 from engines.errors import EngineError
@@ -27,6 +31,8 @@ from engines.view import MULTIPLE_KEY
 try:
     from engines.backends.openvino_graph import build_graph
     from engines.backends.openvino_quiet import ov
+    from engines.smooth.host import HostBlender
+    from engines.smooth.smoother import Smoother
 except ImportError as error:
     raise EngineError(f"OpenVINO cannot be imported ({error}): pip install openvino") from error
 
@@ -66,12 +72,27 @@ class _Slot:
 
 
 class OpenVinoRequest:
-    """Pictures on their way through OpenVINO."""
+    """Pictures on their way through OpenVINO.
 
-    def __init__(self, slot: _Slot, outputs: list[Plane], pictures: list[Planes]) -> None:
+    Args:
+        slot: Where they are computed.
+        outputs: What OpenVINO writes to, (N, 1, H, W) each; outlives a request nobody waits for.
+        count: Pictures in it.
+        finished: Makes the results of one picture's padded planes and its number.
+    """
+
+    def __init__(
+        self,
+        slot: _Slot,
+        outputs: list[Plane],
+        count: int,
+        finished: Callable[[Planes, int], Planes],
+    ) -> None:
         self._slot: _Slot | None = slot
-        self._outputs = outputs  # What OpenVINO writes to must outlive a request nobody waits for.
-        self._pictures = pictures
+        self._outputs = outputs
+        self._count = count
+        self._finished = finished
+        self._pictures: list[Planes] | None = None
         self._error: EngineError | None = None
 
     def finish(self) -> None:
@@ -90,6 +111,9 @@ class OpenVinoRequest:
         self.finish()
         if self._error is not None:
             raise self._error
+        if self._pictures is None:
+            padded = (tuple(output[i, 0] for output in self._outputs) for i in range(self._count))
+            self._pictures = [self._finished(planes, i) for i, planes in enumerate(padded)]
         return self._pictures
 
 
@@ -97,17 +121,40 @@ class OpenVinoSession:
     """One picture format on one compiled graph."""
 
     def __init__(
-        self, compiled: ov.CompiledModel, picture_format: PictureFormat, depth: int
+        self,
+        compiled: ov.CompiledModel,
+        picture_format: PictureFormat,
+        depth: int,
+        smoothing: Smoothing | None,
     ) -> None:
         self.format = picture_format
         self.batch: int = compiled.inputs[0].shape[0]
         self.depth = depth
+        self._smoothing = smoothing
+        self._smoother: Smoother[Planes] | None = None
+        if smoothing is not None:
+            shapes = [tuple(port.shape)[2:] for port in compiled.outputs]
+            self._smoother = Smoother(
+                picture_format, smoothing, HostBlender(picture_format, shapes)
+            )
         self._slots = [_Slot(compiled) for _ in range(depth)]
         self._next = 0
 
-    def submit(self, pictures: Sequence[Planes], *, strength: float = 1.0) -> OpenVinoRequest:
+    @property
+    def flicker(self) -> Flicker | None:
+        """See `Session.flicker`."""
+        return self._smoother.flicker if self._smoother else None
+
+    def submit(
+        self,
+        pictures: Sequence[Planes],
+        *,
+        strength: float = 1.0,
+        moments: Sequence[Moment] = (),
+    ) -> OpenVinoRequest:
         """See `Session.submit`; waits for the oldest request when all are in flight."""
         check_pictures(pictures, self.format, self.batch)
+        check_moments(pictures, moments, self._smoothing)
         if not self._slots:
             raise EngineError("openvino: the session is closed; open another one")
         slot = self._slots[self._next]
@@ -118,28 +165,31 @@ class OpenVinoSession:
             for plane, tensor in zip(planes, slot.inputs, strict=True):
                 pad_into(plane, tensor[index, 0])
         slot.strength[0] = strength
-        request = OpenVinoRequest(slot, *self._fresh_outputs(slot, len(pictures)))
+        outputs = self._fresh_outputs(slot)
+
+        def finished(planes: Planes, number: int) -> Planes:
+            if self._smoother is not None:
+                planes = self._smoother.smooth(planes, moments[number])
+            shapes = zip(planes, self.format.plane_shapes, strict=True)
+            return tuple(plane[:rows, :columns] for plane, (rows, columns) in shapes)
+
+        request = OpenVinoRequest(slot, outputs, len(pictures), finished)
         slot.pending = request
         slot.infer.start_async()
         return request
 
-    def _fresh_outputs(self, slot: _Slot, count: int) -> tuple[list[Plane], list[Planes]]:
-        """Give the request new output tensors and return them, whole and as `count` crops.
+    def _fresh_outputs(self, slot: _Slot) -> list[Plane]:
+        """Give the request new output tensors and return them.
 
         Results belong to the caller. New arrays need no bookkeeping and cost nothing over a pool
         (0.16 ms a frame either way, filling included): malloc hands the last freed ones out again.
         """
-        outputs = []
+        outputs: list[Plane] = []
         for index, tensor in enumerate(slot.inputs):
             fresh = np.empty(tensor.shape, tensor.dtype)
             slot.infer.set_output_tensor(index, ov.Tensor(fresh, shared_memory=True))
             outputs.append(fresh)
-        crops = list(zip(outputs, self.format.plane_shapes, strict=True))
-        pictures = [
-            tuple(output[i, 0, :height, :width] for output, (height, width) in crops)
-            for i in range(count)
-        ]
-        return outputs, pictures
+        return outputs
 
     def close(self) -> None:
         """Wait for what is in flight and give the tensors back; results stay valid."""
@@ -170,11 +220,13 @@ class OpenVinoEngine:
             version=f"OpenVINO {ov.__version__}",
         )
 
-    def open(self, picture_format: PictureFormat) -> OpenVinoSession:
+    def open(
+        self, picture_format: PictureFormat, *, smoothing: Smoothing | None = None
+    ) -> OpenVinoSession:
         """See `Engine.open`; the last few padded sizes stay compiled."""
         compiled = self._graph_for(picture_format)
         self.info = replace(self.info, precision=self._precision_of(compiled))
-        return OpenVinoSession(compiled, picture_format, self.options.requests)
+        return OpenVinoSession(compiled, picture_format, self.options.requests, smoothing)
 
     def close(self) -> None:
         """See `Engine.close`."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from engines.engine import CHROMA_SHIFT, PictureFormat, Plane
+from collections.abc import Iterable
+
+import numpy as np
+
+from engines.engine import CHROMA_SHIFT, PictureFormat, Plane, Planes
 
 
 def padded_shapes(picture_format: PictureFormat, multiple: int) -> tuple[tuple[int, int], ...]:
@@ -14,6 +18,13 @@ def padded_shapes(picture_format: PictureFormat, multiple: int) -> tuple[tuple[i
     shift_x, shift_y = CHROMA_SHIFT[picture_format.layout]
     chroma = (height >> shift_y, width >> shift_x)
     return ((height, width), chroma, chroma)
+
+
+def empty_planes(picture_format: PictureFormat, shapes: Iterable[tuple[int, int]]) -> Planes:
+    """Return new planes of these shapes, (H, W) each, with anything in them."""
+    if picture_format.dtype is np.uint8:
+        return tuple(np.empty(shape, np.uint8) for shape in shapes)
+    return tuple(np.empty(shape, np.uint16) for shape in shapes)
 
 
 def pad_into(plane: Plane, target: Plane) -> None:

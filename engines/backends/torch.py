@@ -11,7 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engines.backends.options import parse_options
 from engines.backends.padding import pad_into, padded_shapes
-from engines.engine import EngineInfo, PictureFormat, Planes, check_pictures
+from engines.engine import (
+    EngineInfo,
+    Flicker,
+    Moment,
+    PictureFormat,
+    Planes,
+    Smoothing,
+    check_moments,
+    check_pictures,
+)
 from engines.errors import EngineError
 from engines.models import load_network
 
@@ -19,10 +28,13 @@ try:
     import torch
 
     from engines.models.planes import IntegerPlanes
+    from engines.smooth.reference import TorchBlender
 except ImportError as error:
     raise EngineError(
         f"the torch back end cannot import PyTorch ({error}): pip install 'demoire[torch]'"
     ) from error
+
+from engines.smooth.smoother import Smoother
 
 if TYPE_CHECKING:
     from engines.models.network import Network
@@ -62,16 +74,34 @@ class TorchSession:
         *,
         batch: int,
         device: torch.device,
+        smoothing: Smoothing | None,
     ) -> None:
         self.format = picture_format
         self.batch = batch
         self._planes = planes
         self._device = device
         self._shapes = padded_shapes(picture_format, planes.network.config.multiple)
+        self._smoothing = smoothing
+        self._smoother: Smoother[tuple[torch.Tensor, ...]] | None = None
+        if smoothing is not None:
+            blender = TorchBlender(picture_format, self._shapes, device)
+            self._smoother = Smoother(picture_format, smoothing, blender)
 
-    def submit(self, pictures: Sequence[Planes], *, strength: float = 1.0) -> TorchRequest:
+    @property
+    def flicker(self) -> Flicker | None:
+        """See `Session.flicker`."""
+        return self._smoother.flicker if self._smoother else None
+
+    def submit(
+        self,
+        pictures: Sequence[Planes],
+        *,
+        strength: float = 1.0,
+        moments: Sequence[Moment] = (),
+    ) -> TorchRequest:
         """See `Session.submit`; computes before it returns."""
         check_pictures(pictures, self.format, self.batch)
+        check_moments(pictures, moments, self._smoothing)
         inputs = [np.empty((len(pictures), 1, *s), self.format.dtype) for s in self._shapes]
         for index, planes in enumerate(pictures):
             for plane, tensor in zip(planes, inputs, strict=True):
@@ -84,6 +114,8 @@ class TorchSession:
                 torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
             ):
                 cleaned = self._planes(tensors, torch.tensor([strength], device=self._device))
+                if self._smoother is not None:
+                    cleaned = _smoothed(self._smoother, cleaned, moments)
         except RuntimeError as error:  # Out of memory is one, too.
             raise EngineError(f"torch: {self.format} failed on {self._device}: {error}") from error
         outputs = [tensor.cpu().numpy() for tensor in cleaned]
@@ -94,6 +126,19 @@ class TorchSession:
 
     def close(self) -> None:
         """Nothing is in flight between calls."""
+
+
+def _smoothed(
+    smoother: Smoother[tuple[torch.Tensor, ...]],
+    cleaned: tuple[torch.Tensor, ...],
+    moments: Sequence[Moment],
+) -> tuple[torch.Tensor, ...]:
+    """Return a batch of planes smoothed, one picture after the other, where they are."""
+    smooth = [
+        smoother.smooth(tuple(plane[i : i + 1] for plane in cleaned), moment)
+        for i, moment in enumerate(moments)
+    ]
+    return tuple(torch.cat(planes) for planes in zip(*smooth, strict=True))
 
 
 class TorchEngine:
@@ -124,11 +169,17 @@ class TorchEngine:
             version=f"torch {torch.__version__}",
         )
 
-    def open(self, picture_format: PictureFormat) -> TorchSession:
+    def open(
+        self, picture_format: PictureFormat, *, smoothing: Smoothing | None = None
+    ) -> TorchSession:
         """See `Engine.open`."""
         planes = IntegerPlanes(self._network, picture_format.layout, picture_format.bits)
         return TorchSession(
-            planes.eval(), picture_format, batch=self.options.batch, device=self._device
+            planes.eval(),
+            picture_format,
+            batch=self.options.batch,
+            device=self._device,
+            smoothing=smoothing,
         )
 
     def close(self) -> None:

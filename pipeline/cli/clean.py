@@ -13,6 +13,7 @@ EXAMPLES = (
     "demoire clean photo.jpg -o better.jpg",
     "demoire clean holiday/ -o cleaned/                every video and photo of a folder",
     "demoire clean talk.mp4 --start 1:30 --end 2:00 --compare split",
+    "demoire clean talk.mp4 --smooth 0.5              steadier, where little moves",
     "demoire clean talk.mp4 --debug-maps maps/         shows what was removed",
     "demoire clean talk.mp4 --codec hevc --crf 22 --encoder-preset slow",
     "demoire clean talk.mp4 --preset quality --set clean.strength=0.8 --dry-run",
@@ -28,6 +29,7 @@ def clean(
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
     strength: options.Strength = None,
+    smooth: options.Smooth = None,
     compare: options.Compare = None,
     compare_only: options.CompareOnly = None,
     debug_maps: options.DebugMaps = None,
@@ -61,6 +63,7 @@ def clean(
 
     given = {
         "clean.strength": strength,
+        "smooth.seconds": smooth,
         "compare.layout": compare,
         "compare.only": compare_only,
         "maps.folder": debug_maps,

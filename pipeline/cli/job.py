@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.backends import create_engine
+from engines.engine import joined_flicker
 from pipeline.cli.inputs import Job
 from pipeline.config import Config
 from pipeline.runner import Pipeline
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator, Sequence
 
-    from engines.engine import Engine
+    from engines.engine import Engine, Flicker, Smoothing
     from pipeline.cli.progress import Display
     from pipeline.media import SourceInfo
     from pipeline.report import RunReport
@@ -73,9 +74,10 @@ class Cleaner:
             source.close()
             raise
         self._display.start(source.info, targets[0])
-        stages = self._stages(engine, source.info)
+        flickers: list[Flicker] = []
+        stages = self._stages(engine, source.info, self._smoothing(job, engine), flickers)
         report = run(source, stages, sinks, stop, on_frame=self._display.update)
-        return replace(report, engine=engine.info)
+        return replace(report, engine=engine.info, flicker=joined_flicker(flickers))
 
     def describe(self, job: Job) -> list[tuple[str, str]]:
         """Return what `clean` would do, in words, having opened everything but the output.
@@ -87,11 +89,14 @@ class Cleaner:
         source = self._open_source(job)
         try:
             info = source.info
-            engine = self._open_engine().info
+            engine = self._open_engine()
             rows = [
                 ("input", describe_input(info)),
-                ("engine", f"{engine.backend}: {engine}"),
+                ("engine", f"{engine.info.backend}: {engine.info}"),
             ]
+            if not job.is_photo:
+                smoothing = self._smoothing(job, engine)
+                rows.append(("smoothing", f"{smoothing.luma_s:g} s" if smoothing else "off"))
             for target in targets:
                 rows.append(("output", str(target)))
                 if not job.is_photo:
@@ -146,13 +151,26 @@ class Cleaner:
             self.engine = create_engine(engine.name, model=engine.model, options=engine.options)
         return self.engine
 
-    def _stages(self, engine: Engine, info: SourceInfo) -> NamedStages:
+    def _smoothing(self, job: Job, engine: Engine) -> Smoothing | None:
+        if job.is_photo:
+            return None
+        cleaned = engine.info.backend != "identity" and self.config.clean.strength > 0
+        return self.config.smooth.chosen(cleaned=cleaned)
+
+    def _stages(
+        self,
+        engine: Engine,
+        info: SourceInfo,
+        smoothing: Smoothing | None,
+        flickers: list[Flicker],
+    ) -> NamedStages:
         layout, maps = self.config.compare.layout, self.config.maps.folder
         keep = layout is not None or maps is not None
         strength = self.config.clean.strength
-        stages: list[tuple[str, Stage]] = [
-            ("clean", clean(engine, strength=strength, keep_before=keep))
-        ]
+        cleaning = clean(
+            engine, strength=strength, smoothing=smoothing, keep_before=keep, flickers=flickers
+        )
+        stages: list[tuple[str, Stage]] = [("clean", cleaning)]
         if layout is not None and self._composes_early:
             stages.append(("compare", compare(layout, rotation=info.rotation)))
         return stages

@@ -68,6 +68,15 @@ Strength = Annotated[
         help="Share of the found fringes to remove, 0 to 1. Default: 1.", rich_help_panel=_WHAT
     ),
 ]
+Smooth = Annotated[
+    str | None,
+    typer.Option(
+        metavar="off|auto|SECONDS",
+        help="How long the past steadies the picture: after so many seconds it counts 1/e."
+        " Default: auto, 0.15.",
+        rich_help_panel=_WHAT,
+    ),
+]
 Compare = Annotated[
     str | None,
     typer.Option(

@@ -1,4 +1,4 @@
-"""The stage that removes moiré: frames through an engine, several in flight."""
+"""The stage that removes moiré and steadies what is left: frames through an engine."""
 
 from __future__ import annotations
 
@@ -7,14 +7,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from engines.engine import Moment
 from pipeline.frame import Frame
 
 if TYPE_CHECKING:
-    from engines.engine import Engine, Request, Session
+    from engines.engine import Engine, Flicker, Request, Session, Smoothing
     from pipeline.runner import Stage
 
 
-def clean(engine: Engine, *, strength: float, keep_before: bool = False) -> Stage:
+def clean(
+    engine: Engine,
+    *,
+    strength: float,
+    smoothing: Smoothing | None = None,
+    keep_before: bool = False,
+    flickers: list[Flicker] | None = None,
+) -> Stage:
     """Return a stage that cleans every frame with `engine`, keeping the order.
 
     It holds back fewer frames than the session's depth: while the engine computes the last one
@@ -24,8 +32,19 @@ def clean(engine: Engine, *, strength: float, keep_before: bool = False) -> Stag
     Args:
         engine: Where the frames are computed.
         strength: Share of the predicted residual to subtract, 0 (bit-exact input) to 1.
+        smoothing: Blend each frame with those before it; begins anew at a discontinuity.
         keep_before: Keep the input's planes in `Frame.before`.
+        flickers: What smoothing did is added, for each session, once it ends.
     """
+
+    def begin(frame: Frame) -> _Lane:
+        session = engine.open(frame.format, smoothing=smoothing)
+        return _Lane(session, strength, keep_before=keep_before)
+
+    def end(lane: _Lane) -> None:
+        if flickers is not None and lane.session.flicker is not None:
+            flickers.append(lane.session.flicker)
+        lane.session.close()
 
     def stage(frames: Iterator[Frame]) -> Iterator[Frame]:
         lane: _Lane | None = None
@@ -34,14 +53,14 @@ def clean(engine: Engine, *, strength: float, keep_before: bool = False) -> Stag
                 if lane is None or lane.session.format != frame.format:
                     if lane is not None:
                         yield from lane.drain()
-                        lane.session.close()
-                    lane = _Lane(engine.open(frame.format), strength, keep_before=keep_before)
+                        end(lane)
+                    lane = begin(frame)
                 yield from lane.push(frame)
             if lane is not None:
                 yield from lane.drain()
         finally:
             if lane is not None:
-                lane.session.close()
+                end(lane)
 
     return stage
 
@@ -73,7 +92,8 @@ class _Lane:
 
     def _submit(self) -> None:
         pictures = [frame.planes for frame in self._waiting]
-        request = self.session.submit(pictures, strength=self._strength)
+        moments = [Moment(frame.time_s, reset=frame.discontinuity) for frame in self._waiting]
+        request = self.session.submit(pictures, strength=self._strength, moments=moments)
         self._in_flight.append((self._waiting, request))
         self._waiting = []
 

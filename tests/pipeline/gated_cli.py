@@ -16,14 +16,14 @@ class GatedSession:
     def __getattr__(self, name):
         return getattr(self._session, name)
 
-    def submit(self, pictures, *, strength=1.0):
+    def submit(self, pictures, *, strength=1.0, moments=()):
         os.read(0, 1)  # At the end of stdin the gate stays open.
-        return self._session.submit(pictures, strength=strength)
+        return self._session.submit(pictures, strength=strength, moments=moments)
 
 
 class GatedEngine(IdentityEngine):
-    def open(self, picture_format):
-        return GatedSession(super().open(picture_format))
+    def open(self, picture_format, *, smoothing=None):
+        return GatedSession(super().open(picture_format, smoothing=smoothing))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """The cleaning stage around a hand-written engine."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 from fakes import SMALL, InjectedError, make_clip, make_frame
 
 from engines.backends.identity import IdentityEngine
-from engines.engine import EngineInfo, PictureFormat, check_pictures
+from engines.engine import EngineInfo, Flicker, Moment, PictureFormat, Smoothing, check_pictures
 from pipeline.frame import ColourTags
 from pipeline.stages import STAGES
 from pipeline.stages.clean import clean
@@ -30,15 +31,22 @@ class AddingRequest:
 
 
 class AddingSession:
-    def __init__(self, engine, picture_format):
+    def __init__(self, engine, picture_format, smoothing):
         self.format = picture_format
+        self.smoothing = smoothing
+        self.moments = []
         self.batch = engine.batch
         self.depth = engine.depth
         self.in_flight = []
         self.closed = False
         self._engine = engine
 
-    def submit(self, pictures, *, strength=1.0):
+    @property
+    def flicker(self):
+        return Flicker(len(self.moments), 2.0, 1.0) if self.smoothing else None
+
+    def submit(self, pictures, *, strength=1.0, moments=()):
+        self.moments += moments
         check_pictures(pictures, self.format, self.batch)
         self._engine.sizes.append(len(pictures))
         if len(self._engine.sizes) == self._engine.fails_at:
@@ -64,8 +72,8 @@ class AddingEngine:
         self.sessions = []
         self.sizes = []
 
-    def open(self, picture_format):
-        self.sessions.append(AddingSession(self, picture_format))
+    def open(self, picture_format, *, smoothing=None):
+        self.sessions.append(AddingSession(self, picture_format, smoothing))
         return self.sessions[-1]
 
     def close(self):
@@ -167,3 +175,28 @@ def test_identity_hands_on_the_very_planes():
 
 def test_the_stage_is_registered():
     assert STAGES["clean"] == f"{clean.__module__}:{clean.__name__}"
+
+
+def test_smoothing_knows_when_each_frame_is_shown_and_where_a_gap_is():
+    engine = AddingEngine(batch=2)
+    clip = [
+        replace(frame, pts=10 * number, time_base=Fraction(1, 100), discontinuity=number in (0, 2))
+        for number, frame in enumerate(make_clip(3))
+    ]
+    smoothing = Smoothing(0.2, 0.3)
+    list(clean(engine, strength=1.0, smoothing=smoothing)(iter(clip)))
+    (session,) = engine.sessions
+    assert session.smoothing == smoothing
+    assert session.moments == [
+        Moment(0.0, reset=True),
+        Moment(0.1, reset=False),
+        Moment(0.2, reset=True),
+    ]
+
+
+def test_the_flicker_of_every_session_is_handed_over():
+    flickers = []
+    clip = [*make_clip(2), make_frame(9, picture_format=LARGE)]
+    stage = clean(AddingEngine(), strength=1.0, smoothing=Smoothing(0.2, 0.3), flickers=flickers)
+    list(stage(iter(clip)))
+    assert [flicker.frames for flicker in flickers] == [2, 1]

@@ -1,0 +1,136 @@
+"""One clip's pictures, each blended with the past of those before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, Protocol, TypeVar
+
+import cv2
+import numpy as np
+
+from engines.engine import Flicker, Moment, PictureFormat, Smoothing
+from engines.smooth import trust
+from engines.smooth.course import Course, Leg
+from engines.smooth.drift import Drift, Tone
+from engines.smooth.motion import Homography, Thumbnail
+from engines.smooth.tally import FlickerTally, moved_blocks
+from engines.smooth.trust import Blocks
+
+Picture = TypeVar("Picture")
+"""Planes wherever they are: in memory, or on a device."""
+
+
+class Blender(Protocol[Picture]):
+    """The arithmetic on whole planes, and the past that it works on; padded, on one device.
+
+    Small copies and values of blocks are NumPy's: what to do is decided on the host.
+    """
+
+    def look(self, picture: Picture) -> tuple[Thumbnail, list[Blocks]]:
+        """Take the next picture: return its luma at half size, and each plane's block means.
+
+        All in 8-bit levels: uint8 (H / 2, W / 2), and float32.
+        """
+        ...
+
+    def compare(
+        self, homography: Homography | None, tones: Sequence[Tone]
+    ) -> tuple[Blocks, list[Blocks]]:
+        """Move the past to where the picture is, and tell it from the last one looked at.
+
+        Args:
+            homography: From a pixel of the picture to that of the past; None leaves it in place.
+            tones: Of each plane: what has become of the past's levels.
+
+        Returns:
+            The mean absolute difference of luma at half size in each block, and each plane's mean
+            difference, the picture less the past.
+        """
+        ...
+
+    def blend(self, picture: Picture, shares: Sequence[Blocks], tones: Sequence[Tone]) -> Picture:
+        """Return a picture blended with the past as it was moved, and make that the past.
+
+        Args:
+            picture: The last one looked at.
+            shares: Of the picture in the result, 0..1, for each plane.
+            tones: As for `compare`.
+        """
+        ...
+
+
+class Smoother(Generic[Picture]):
+    """Smooths one clip.
+
+    Args:
+        picture_format: Of its pictures.
+        smoothing: Time constants.
+        blender: For pictures of this format.
+    """
+
+    def __init__(
+        self, picture_format: PictureFormat, smoothing: Smoothing, blender: Blender[Picture]
+    ) -> None:
+        self._format = picture_format
+        self._blender = blender
+        self._course = Course(smoothing, picture_format)
+        self._drift = Drift(len(picture_format.plane_shapes))
+        self._tally = FlickerTally()
+        self._last: list[Blocks] = []
+
+    @property
+    def flicker(self) -> Flicker | None:
+        """See `Session.flicker`."""
+        return self._tally.flicker
+
+    def smooth(self, picture: Picture, moment: Moment) -> Picture:
+        """Return the next picture smoothed.
+
+        Args:
+            picture: As it was cleaned, padded as the blender needs it.
+            moment: When it is shown.
+        """
+        thumbnail, means = self._blender.look(picture)
+        rows, columns = max(1, self._format.height // 2), max(1, self._format.width // 2)
+        leg = self._course.next(thumbnail[:rows, :columns], moment)
+        result = self._begun(picture, means) if leg.fresh else self._blended(picture, means, leg)
+        self._last = means
+        return result
+
+    def _begun(self, picture: Picture, means: list[Blocks]) -> Picture:
+        """Return a picture as it is: the first of a scene."""
+        self._tally.begin(means[0])
+        self._drift.forget()
+        everything = [np.ones_like(means[0])] * len(means)
+        return self._blender.blend(picture, everything, [Tone()] * len(means))
+
+    def _blended(self, picture: Picture, means: list[Blocks], leg: Leg) -> Picture:
+        for plane, (before, after) in enumerate(zip(self._last, means, strict=True)):
+            moved = before if leg.homography is None else moved_blocks(before, leg.homography)
+            self._drift.learn(plane, moved, after, elapsed_s=leg.elapsed_s)
+        tones = self._drift.step(leg.elapsed_s)
+        error, offsets = self._blender.compare(leg.homography, tones)
+        trusted = trusted_blocks(error, offsets)
+        # In RGB colour is told by all planes: one blended harder would tint what changes.
+        least = [leg.luma, *[leg.luma if self._format.layout == "gbr" else leg.chroma] * 2]
+        shares = [1 - (1 - share) * trusted for share in least[: len(means)]]
+        smoothed = means[0] - (1 - shares[0]) * offsets[0]
+        self._tally.add(means[0], smoothed, trust=trusted, homography=leg.homography)
+        return self._blender.blend(picture, shares, tones)
+
+
+def trusted_blocks(error: Blocks, offsets: Sequence[Blocks]) -> Blocks:
+    """Return how far the past is trusted in each block, 0..1; see `engines.smooth.trust`.
+
+    Args:
+        error: Mean absolute difference of luma.
+        offsets: Mean difference of each plane.
+    """
+    for offset in offsets:
+        error = np.maximum(error, trust.LOW * np.abs(offset))
+    noise = trust.NOISE * (1 / float(np.mean(1 / (error + trust.FLOOR))) - trust.FLOOR)
+    noise = min(max(noise, trust.NOISE_RANGE[0]), trust.NOISE_RANGE[1])
+    around = cv2.dilate(error, np.ones((3, 3), np.uint8))  # no value beyond the edge
+    around = cv2.blur(around, (3, 3), borderType=cv2.BORDER_REPLICATE)
+    scale = 1 / (trust.END - trust.BEGIN)
+    return np.asarray(np.clip(trust.END * scale - around * (scale / noise), 0, 1), np.float32)
