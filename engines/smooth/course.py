@@ -18,6 +18,9 @@ from engines.smooth.motion import (
 _STILL_PX = 0.2
 """The past stays where it is while no corner is further away: a tripod needs no warp, and each warp
 blurs a little."""
+_MOVED_SHARE = 0.25
+"""Least share of a picture before which the past was moved. Bilinear moves blur: kept for ever, they
+would take a sixth of a wave of twelve samples; so, a twelfth."""
 _ANCHOR_S = 0.5
 """A still picture is compared with one that old at most: on the screen, something plays."""
 _GAP_S = 1.0
@@ -76,12 +79,11 @@ class Course:
             self._seen = 1
             return Leg()
         self._seen += 1
-        # The first pictures are averaged: the result is as steady as it gets from the start.
-        luma, chroma = (
-            max(1 / self._seen, 1 - math.exp(-elapsed_s / tau_s)) for tau_s in self._taus_s
-        )
         shift = np.abs(mapped(motion.homography, self._corners) - self._corners).mean()
         moved = shift > _STILL_PX
+        # The first pictures are averaged: the result is as steady as it gets from the start.
+        least = max(1 / self._seen, _MOVED_SHARE if moved else 0)
+        luma, chroma = (max(least, 1 - math.exp(-elapsed_s / tau_s)) for tau_s in self._taus_s)
         if moved or moment.time_s - self._anchored_s > _ANCHOR_S:
             self._anchor()
         return Leg(luma, chroma, elapsed_s, motion.homography if moved else None)

@@ -7,16 +7,23 @@ flicker by being steady: what one picture gains the next one does not lose.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+Kind = Literal["brightness", "tint"]
+"""How a plane changes: `brightness` by a gain, as exposure changes luma (and RGB); `tint` by an
+offset, as white balance moves chroma. Both at once, fitted to pictures that never lie on each other
+perfectly, would fade them: a fit to what is blurred has too small a slope."""
+
 _TAU_S = 0.15
 """Over so long changes are averaged: a few pictures, so that pulses of a codec cancel out."""
 _STEPS = 3
-_GAIN_DEVIATION, _OFFSET_DEVIATION = 0.02, 2.0
-"""From one picture to the next, in 1 and in 8-bit levels: what flat pictures leave undetermined."""
+_DEVIATIONS: dict[Kind, float] = {"brightness": 0.02, "tint": 2.0}
+"""From one picture to the next, in 1 and in 8-bit levels: decides where a picture tells nothing."""
 
 Values = NDArray[np.float32]
 
@@ -33,19 +40,25 @@ class Drift:
     """Follows how fast each plane's tone changes.
 
     Args:
-        planes: How many.
+        kinds: How each plane does.
     """
 
-    def __init__(self, planes: int) -> None:
-        self._rates = np.zeros((planes, 2))
+    def __init__(self, kinds: Sequence[Kind]) -> None:
+        self._kinds = list(kinds)
+        self._rates = [0.0] * len(kinds)  # a second
 
     def forget(self) -> None:
         """Another scene begins."""
-        self._rates[:] = 0
+        self._rates = [0.0] * len(self._kinds)
 
     def step(self, elapsed_s: float) -> list[Tone]:
         """Return what becomes of the past within so many seconds if it goes on like that."""
-        return [Tone(1 + gain, offset) for gain, offset in (self._rates * elapsed_s).tolist()]
+        return [
+            Tone(gain=1 + rate * elapsed_s)
+            if kind == "brightness"
+            else Tone(offset=rate * elapsed_s)
+            for kind, rate in zip(self._kinds, self._rates, strict=True)
+        ]
 
     def learn(self, plane: int, before: Values, after: Values, *, elapsed_s: float) -> None:
         """Take a picture's change since the one before.
@@ -56,29 +69,31 @@ class Drift:
             after: The same places in the present picture.
             elapsed_s: Seconds between the two.
         """
-        change = tone_change(before.ravel(), after.ravel())
+        change = tone_change(before.ravel(), after.ravel(), self._kinds[plane])
         share = 1 - math.exp(-elapsed_s / _TAU_S)
         self._rates[plane] += share * (change / elapsed_s - self._rates[plane])
 
 
-def tone_change(before: Values, after: Values) -> NDArray[np.float64]:
-    """Return the gain less 1 and the offset that turn most levels into the others, (2,).
+def tone_change(before: Values, after: Values, kind: Kind) -> float:
+    """Return by what most levels changed: the gain less 1, or the offset in 8-bit levels.
 
     Geman-McClure as for motion: parts that show something else do not count.
 
     Args:
         before: (N,) levels.
         after: (N,) levels.
+        kind: Which of the two.
     """
-    features = np.stack([before, np.ones_like(before)])
-    change = after - before
-    found = np.zeros(2)
+    feature = before if kind == "brightness" else np.ones_like(before)
+    change, found = after - before, 0.0
     for _ in range(_STEPS):
-        error = change - found.astype(np.float32) @ features
-        spread = 1.4826 * float(np.median(np.abs(error[::4]))) + 0.1
-        weighted = features * np.square(1 / (1 + np.square(error / (2 * spread))))
-        # Neighbouring blocks err alike: a tenth of them counts.
-        prior = 10 * spread**2 / np.square([_GAIN_DEVIATION, _OFFSET_DEVIATION])
-        normal = (weighted @ features.T).astype(np.float64) + np.diag(prior)
-        found = np.linalg.solve(normal, (weighted @ change).astype(np.float64))
+        error = change - np.float32(found) * feature
+        spread = 1.4826 * float(np.median(np.abs(error))) + 0.1
+        weights = np.square(1 / (1 + np.square(error / (2 * spread))))
+        # A ratio of sums, no regression: `before` was moved and is a little blurred, and a slope
+        # fitted to that would be off. Neighbouring blocks err alike: a tenth of them counts.
+        total = float(weights @ feature)
+        level = max(total / float(weights.sum()), 1e-3)
+        prior = 10 * spread**2 / (_DEVIATIONS[kind] ** 2 * level)
+        found = float(weights @ change) / (total + prior)
     return found

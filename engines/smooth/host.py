@@ -8,6 +8,7 @@ to nothing in 8 bits: at a share of 0.1, a ghost of four levels would stay for e
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,15 +22,14 @@ from engines.engine import CHROMA_SHIFT, PictureFormat, Planes
 from engines.smooth.drift import Tone
 from engines.smooth.motion import Homography, Thumbnail, at_scale
 from engines.smooth.trust import BLOCK, Blocks
+from engines.smooth.warp import Real, warp_into
 
-_Real = NDArray[np.float32]
+_THREADS = 4
 _Grid = tuple[int, int, int, int]
 
 
 class HostBlender:
     """Implements `Blender` for planes in memory, contiguous.
-
-    The past is compared with the present at half size, in bytes: what is shown of it, moved.
 
     Args:
         picture_format: Of the pictures.
@@ -41,85 +41,82 @@ class HostBlender:
         self._size = shapes[0][1] // BLOCK, shapes[0][0] // BLOCK
         self._level = 1 / (1 << (picture_format.bits - 8))  # 8-bit levels per code
         self._graph = _BlendGraph(picture_format, shapes)
-        self._past: Sequence[_Real] = [np.zeros(shape, np.float32) for shape in shapes]
-        self._next: Sequence[_Real] = [np.zeros(shape, np.float32) for shape in shapes]
+        self._past: Sequence[Real] = [np.zeros(shape, np.float32) for shape in shapes]
+        self._next: Sequence[Real] = [np.zeros(shape, np.float32) for shape in shapes]
         self._warped = [np.zeros(shape, np.float32) for shape in shapes]
-        self._moved: Sequence[_Real] = self._past
-        self._halves: list[Thumbnail] = []
-        self._past_halves: list[Thumbnail] = []
+        self._moved: Sequence[Real] = self._past
+        # Of the present, and of the past as it lies: luma at half size, each plane's block means.
+        self._half = self._past_half = np.zeros((1, 1), np.uint8)
         self._means: list[Blocks] = []
+        self._past_means: list[Blocks] = []
 
     def look(self, picture: Planes) -> tuple[Thumbnail, list[Blocks]]:
         """See `Blender.look`."""
-        self._halves = [self._half(plane) for plane in picture]
-        self._means = [self._block_means(half) for half in self._halves]
-        return self._halves[0], self._means
+        halves = [self._halved(plane) for plane in picture]
+        self._half, self._means = halves[0], [self._block_means(half) for half in halves]
+        return self._half, self._means
 
     def compare(
         self, homography: Homography | None, tones: Sequence[Tone]
     ) -> tuple[Blocks, list[Blocks]]:
-        """See `Blender.compare`."""
-        halves = self._past_halves
+        """See `Blender.compare`; the past's luma is rounded to bytes for it."""
+        half: NDArray[Any] = self._past_half
         if homography is not None:
-            self._moved = self._warp(self._past, homography, scale=1, into=self._warped)
-            halves = self._warp(halves, homography, scale=2)
-        halves = [
-            np.asarray(cv2.convertScaleAbs(half, alpha=tone.gain, beta=tone.offset), np.uint8)
-            for half, tone in zip(halves, tones, strict=True)
+            planes = zip(self._past, self._warped, self._subsampling, strict=True)
+            for plane, target, scale in planes:
+                warp_into(plane, at_scale(homography, *scale), target)
+            self._moved = self._warped
+            half = self._level * _shrunk(self._warped[0], factor=2)
+            self._past_means = [
+                self._block_means(half),
+                *[self._level * self._block_means(plane) for plane in self._warped[1:]],
+            ]
+        self._past_means = [
+            means * np.float32(tone.gain) + np.float32(tone.offset)
+            for means, tone in zip(self._past_means, tones, strict=True)
         ]
-        error = self._block_means(np.asarray(cv2.absdiff(self._halves[0], halves[0]), np.uint8))
+        shown = cv2.convertScaleAbs(half, alpha=tones[0].gain, beta=tones[0].offset)
+        error = self._block_means(np.asarray(cv2.absdiff(self._half, shown), np.uint8))
         offsets = [
-            means - self._block_means(half) for means, half in zip(self._means, halves, strict=True)
+            after - before for after, before in zip(self._means, self._past_means, strict=True)
         ]
         return error, offsets
 
     def blend(self, picture: Planes, shares: Sequence[Blocks], tones: Sequence[Tone]) -> Planes:
-        """See `Blender.blend`; the result is new arrays, which are read once more before the next.
-
-        So they must not be written to until then.
-        """
+        """See `Blender.blend`; the result is new arrays."""
         result = self._graph.run(picture, self._moved, shares, tones, into=self._next)
         self._past, self._next = self._next, self._past
         self._moved = self._past
-        self._past_halves = [self._half(plane) for plane in result]
+        self._past_half = self._halved(result[0])
+        # Shares are the same all over a block, so its mean is blended as its samples are.
+        self._past_means = [
+            before + share * (after - before)
+            for before, after, share in zip(
+                self._past_means or self._means, self._means, shares, strict=True
+            )
+        ]
         return result
 
-    def _half(self, plane: NDArray[Any]) -> Thumbnail:
+    def _halved(self, plane: NDArray[Any]) -> Thumbnail:
         """Return a plane at half its size in 8-bit levels, uint8."""
-        size = (max(1, plane.shape[1] // 2), max(1, plane.shape[0] // 2))
-        half = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
+        half = _shrunk(plane, factor=2)
         if half.dtype != np.uint8:
             half = cv2.convertScaleAbs(half, alpha=self._level)
         return np.asarray(half, np.uint8)
 
-    def _block_means(self, half: NDArray[np.uint8]) -> Blocks:
-        """Return the mean of each block of a plane at half its size."""
+    def _block_means(self, plane: NDArray[Any]) -> Blocks:
+        """Return the mean of each block of a plane at whatever size."""
         # From float32: a mean of bytes is rounded to a byte.
-        means = cv2.resize(half.astype(np.float32), self._size, interpolation=cv2.INTER_AREA)
+        means = cv2.resize(
+            plane.astype(np.float32, copy=False), self._size, interpolation=cv2.INTER_AREA
+        )
         return np.asarray(means, np.float32)
 
-    def _warp(
-        self,
-        planes: Sequence[NDArray[Any]],
-        homography: Homography,
-        *,
-        scale: int,
-        into: Sequence[NDArray[Any]] | None = None,
-    ) -> list[NDArray[Any]]:
-        """Return planes at 1 / `scale` of their size, moved to where the picture is now."""
-        return [
-            cv2.warpPerspective(
-                plane,
-                at_scale(homography, scale * across, scale * down),
-                plane.shape[::-1],
-                dst=None if into is None else into[index],
-                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                borderMode=cv2.BORDER_REPLICATE,
-            )
-            for index, (plane, (across, down)) in enumerate(
-                zip(planes, self._subsampling, strict=True)
-            )
-        ]
+
+def _shrunk(plane: NDArray[Any], *, factor: int) -> NDArray[Any]:
+    """Return the means of cells of a plane, in its own type."""
+    size = tuple(max(1, side // factor) for side in plane.shape[::-1])
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
 
 
 class _BlendGraph:
@@ -138,17 +135,19 @@ class _BlendGraph:
             "PERFORMANCE_HINT": "LATENCY",
             "ENABLE_CPU_PINNING": False,
             "INFERENCE_PRECISION_HINT": "f32",
+            # By itself OpenVINO takes one for each physical core; memory is faster read by two.
+            "INFERENCE_NUM_THREADS": min(_THREADS, os.cpu_count() or 1),
         }
         self._request = ov.Core().compile_model(graph, "CPU", config).create_infer_request()
 
     def run(
         self,
         picture: Planes,
-        past: Sequence[_Real],
+        past: Sequence[Real],
         shares: Sequence[Blocks],
         tones: Sequence[Tone],
         *,
-        into: Sequence[_Real],
+        into: Sequence[Real],
     ) -> Planes:
         """Return the blended planes, new arrays; the same unrounded is written to `into`."""
         result = empty_planes(self._format, self._shapes)

@@ -25,9 +25,9 @@ _TRACKED_WIDTH = 640
 _COARSE_WIDTH = 160
 """The widest on which a jump is looked for."""
 
-_CELL = 8
-"""Side, in thumbnail pixels, of the cells of which each gives one point: spread over the picture,
-wherever its texture is."""
+_CELLS = 1600
+"""Of a thumbnail, about; each gives one point: spread over the picture, wherever its texture is."""
+_LEAST_CELL = 6
 _LEAST_GRADIENT = 12.0
 """Sum of both of Sobel's responses; below is noise. A step of one level is 4."""
 _LEAST_POINTS = 24
@@ -117,7 +117,8 @@ class _Anchor:
         if self._level is None:
             return np.eye(3)
         level, present = self._level, pyramid[self._tracked]
-        found = level.align(present, guess, steps=_STEPS, stiff=_STIFF_STEPS)
+        near = level.likeness(present, guess) >= _WELL_ALIGNED
+        found = level.align(present, guess, steps=_STEPS, stiff=0 if near else _STIFF_STEPS)
         likeness = level.likeness(present, found)
         if likeness < _WELL_ALIGNED:
             # The hand turned back, or jumped; or a window plays, and this is as good as it gets.
@@ -276,17 +277,17 @@ def _pyramid(luma: Thumbnail) -> list[Thumbnail]:
 
 def _steep_points(thumbnail: Thumbnail) -> _Real:
     """Return the steepest point of each cell that has a gradient, (N, 2) float32 as x and y."""
-    across = cv2.convertScaleAbs(cv2.Sobel(thumbnail, cv2.CV_16S, 1, 0))
-    down = cv2.convertScaleAbs(cv2.Sobel(thumbnail, cv2.CV_16S, 0, 1))
-    steepness = cv2.add(across, down)  # saturates, which is steep enough
-    rows, columns = (max(0, side - 2) // _CELL for side in steepness.shape)  # without the border
-    inner = steepness[1 : 1 + rows * _CELL, 1 : 1 + columns * _CELL]
-    cells = inner.reshape(rows, _CELL, columns, _CELL).swapaxes(1, 2).reshape(-1, _CELL * _CELL)
+    slopes = [cv2.convertScaleAbs(cv2.Sobel(thumbnail, cv2.CV_16S, x, 1 - x)) for x in (0, 1)]
+    steepness = cv2.add(slopes[0], slopes[1])  # saturates, which is steep enough
+    side = max(_LEAST_CELL, round(math.sqrt(thumbnail.size / _CELLS)))
+    rows, columns = (max(0, length - 2) // side for length in steepness.shape)  # no border
+    inner = steepness[1 : 1 + rows * side, 1 : 1 + columns * side]
+    cells = inner.reshape(rows, side, columns, side).swapaxes(1, 2).reshape(-1, side * side)
     best = cells.argmax(axis=1)
     steep = np.take_along_axis(cells, best[:, None], axis=1)[:, 0] >= _LEAST_GRADIENT
     row, column = np.divmod(np.arange(rows * columns), columns)
-    down_in_cell, across_in_cell = np.divmod(best, _CELL)
-    x, y = column * _CELL + across_in_cell + 1, row * _CELL + down_in_cell + 1
+    down, across = np.divmod(best, side)
+    x, y = column * side + across + 1, row * side + down + 1
     return np.stack([x, y], axis=1)[steep].astype(np.float32)
 
 

@@ -11,10 +11,13 @@ import numpy as np
 from engines.engine import Flicker, Moment, PictureFormat, Smoothing
 from engines.smooth import trust
 from engines.smooth.course import Course, Leg
-from engines.smooth.drift import Drift, Tone
+from engines.smooth.drift import Drift, Kind, Tone
 from engines.smooth.motion import Homography, Thumbnail
 from engines.smooth.tally import FlickerTally, moved_blocks
 from engines.smooth.trust import Blocks
+
+_SAMPLED = 3
+"""Every so manieth block across and down tells how the picture's tone changes."""
 
 Picture = TypeVar("Picture")
 """Planes wherever they are: in memory, or on a device."""
@@ -74,7 +77,9 @@ class Smoother(Generic[Picture]):
         self._format = picture_format
         self._blender = blender
         self._course = Course(smoothing, picture_format)
-        self._drift = Drift(len(picture_format.plane_shapes))
+        chroma: Kind = "brightness" if picture_format.layout == "gbr" else "tint"
+        kinds: list[Kind] = ["brightness", chroma, chroma]
+        self._drift = Drift(kinds[: len(picture_format.plane_shapes)])
         self._tally = FlickerTally()
         self._last: list[Blocks] = []
 
@@ -107,7 +112,8 @@ class Smoother(Generic[Picture]):
     def _blended(self, picture: Picture, means: list[Blocks], leg: Leg) -> Picture:
         for plane, (before, after) in enumerate(zip(self._last, means, strict=True)):
             moved = before if leg.homography is None else moved_blocks(before, leg.homography)
-            self._drift.learn(plane, moved, after, elapsed_s=leg.elapsed_s)
+            sample = slice(None, None, _SAMPLED), slice(None, None, _SAMPLED)
+            self._drift.learn(plane, moved[sample], after[sample], elapsed_s=leg.elapsed_s)
         tones = self._drift.step(leg.elapsed_s)
         error, offsets = self._blender.compare(leg.homography, tones)
         trusted = trusted_blocks(error, offsets)

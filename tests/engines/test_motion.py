@@ -99,11 +99,11 @@ def test_a_filmed_plane_is_followed_as_the_simulated_hand_moves():
 
 
 @given(
-    x=st.floats(-12, 12),
-    y=st.floats(-12, 12),
-    turn=st.floats(-0.004, 0.004),
-    scale=st.floats(0.995, 1.005),
-    tilt=st.floats(-0.004, 0.004),
+    x=st.floats(-8, 8),
+    y=st.floats(-8, 8),
+    turn=st.floats(-0.002, 0.002),
+    scale=st.floats(0.998, 1.002),
+    tilt=st.floats(-0.002, 0.002),
 )
 @settings(max_examples=25, deadline=None)
 def test_any_movement_of_a_hand_is_found(x, y, turn, scale, tilt):

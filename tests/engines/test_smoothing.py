@@ -165,7 +165,7 @@ def moved_waves(x, y, picture_format=SIZE):
         down = (first + step * np.arange(height) + y)[:, None]
         plane = np.full((height, width), 128.0)
         for _ in range(12):
-            u, v = rng.uniform(-0.25, 0.25, 2)
+            u, v = rng.uniform(-0.15, 0.15, 2)
             plane += 9 * np.sin(u * across + v * down + rng.uniform(0, 6))
         planes.append(plane)
     return planes
@@ -173,9 +173,10 @@ def moved_waves(x, y, picture_format=SIZE):
 
 def test_a_moving_hand_is_followed(identity):
     rng = np.random.default_rng(6)
-    clean = [moved_waves(0.7 * n, 0.4 * n) for n in range(14)]
-    clip = [coded(noisy(planes, rng)) for planes in clean]
-    smooth, _ = run(identity, clip, moments(14))
+    large = PictureFormat("420", 8, 480, 320)
+    clean = [moved_waves(0.7 * n, 0.4 * n, large) for n in range(14)]
+    clip = [coded(noisy(planes, rng), large) for planes in clean]
+    smooth, _ = run(identity, clip, moments(14), picture_format=large)
     inner = slice(16, -16), slice(16, -16)
     for plane in range(3):
         error, noise = (
