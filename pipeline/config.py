@@ -6,13 +6,14 @@ Each layer holds differences only and a later one wins. Settings of one back end
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
 from engines.engine import Smoothing
 from pipeline.errors import ConfigError
@@ -30,6 +31,7 @@ from pipeline.stages.compare import CompareLayout
 
 _AUTO_S = 0.15
 """Steady within a blink, and too short for a ghost to be seen: chosen on simulated clips."""
+_LONGEST_S = 10.0
 _CHROMA_LASTS = 5 / 3
 """Times luma: colour flickers more than brightness, and its ghosts show less."""
 
@@ -91,20 +93,31 @@ class CleanConfig(Settings):
     """Share of the found fringes to remove; 0 changes nothing."""
 
 
-def _switch(value: object) -> object:
-    """Return `off` for what YAML makes of a bare `off`."""
-    return "off" if value is False else value
+def parse_smoothing(value: object) -> Literal["auto", "off"] | float:
+    """Return `auto`, `off` or a time constant in seconds.
 
-
-Switch = Annotated[Literal["auto", "off"], BeforeValidator(_switch)]
+    Raises:
+        ValueError: It is something else.
+    """
+    if value is False:  # what YAML makes of a bare `off`
+        return "off"
+    if value == "auto" or value == "off":
+        return value
+    try:
+        seconds = float(value) if isinstance(value, str | int | float) else math.nan
+    except ValueError:
+        seconds = math.nan
+    if value is True or not 0 < seconds <= _LONGEST_S:
+        raise ValueError(
+            f"must be off, auto, or seconds above 0 and up to {_LONGEST_S:g}, got {value!r}"
+        )
+    return seconds
 
 
 class SmoothConfig(Settings):
     """How frames are blended with those before them."""
 
-    seconds: Annotated[
-        Literal["auto", "off"] | Annotated[float, Field(gt=0, le=10)], BeforeValidator(_switch)
-    ] = "auto"
+    seconds: Annotated[Literal["auto", "off"] | float, PlainValidator(parse_smoothing)] = "auto"
     """How long the past of luma lasts, that of chroma five thirds of it: after so long it counts
     1/e. `auto` is 0.15, and off where nothing is cleaned (strength 0, engine identity)."""
 
@@ -116,7 +129,7 @@ class SmoothConfig(Settings):
         """
         if self.seconds == "off" or (self.seconds == "auto" and not cleaned):
             return None
-        luma_s = _AUTO_S if self.seconds == "auto" else self.seconds
+        luma_s = self.seconds if isinstance(self.seconds, float) else _AUTO_S
         return Smoothing(luma_s=luma_s, chroma_s=luma_s * _CHROMA_LASTS)
 
 

@@ -19,8 +19,8 @@ _STILL_PX = 0.2
 """The past stays where it is while no corner is further away: a tripod needs no warp, and each warp
 blurs a little."""
 _MOVED_SHARE = 0.25
-"""Least share of a picture before which the past was moved. Bilinear moves blur: kept for ever, they
-would take a sixth of a wave of twelve samples; so, a twelfth."""
+"""Least share of a picture before which the past was moved. Bilinear moves blur: a past of eight
+pictures would take a sixth of a wave of twelve samples; one of four, a twelfth."""
 _ANCHOR_S = 0.5
 """A still picture is compared with one that old at most: on the screen, something plays."""
 _GAP_S = 1.0

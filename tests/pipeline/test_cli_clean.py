@@ -283,3 +283,29 @@ def test_json_progress_speaks_at_most_four_times_a_second(capsys, tmp_path):
     told = [line["frames"] for line in lines if line["event"] == "progress"]
     assert told == [1, 26, 51, 76]
     assert lines[-1]["eta_s"] == pytest.approx(0.2, abs=0.05)
+
+
+def test_smoothing_is_told_in_the_report(clip, tmp_path):
+    report = tmp_path / "report.json"
+    assert clean(clip, "--smooth", "0.3", "--report", report).exit_code == 0
+    flicker = json.loads(report.read_text())["flicker"]
+    assert flicker["frames"] > 0
+    assert 0 <= flicker["after"] <= flicker["before"]
+
+
+def test_nothing_is_smoothed_where_nothing_is_cleaned(clip, tmp_path):
+    report = tmp_path / "report.json"
+    assert clean(clip, "--report", report).exit_code == 0
+    assert json.loads(report.read_text())["flicker"] is None
+
+
+def test_a_dry_run_says_how_it_would_be_smoothed(clip):
+    assert "smoothing" in clean(clip, "--dry-run", "--smooth", "0.3").stdout
+    assert "0.3 s" in clean(clip, "--dry-run", "--smooth", "0.3").stdout
+
+
+def test_smoothing_that_means_nothing_is_refused(clip):
+    failed = clean(clip, "--smooth", "maybe")
+    assert failed.exit_code == 2
+    assert "smooth.seconds: must be off, auto, or seconds" in failed.stderr
+    assert "'maybe'" in failed.stderr

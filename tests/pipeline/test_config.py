@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.config import Config, load_config, parse_time, presets
+from engines.engine import Smoothing
+from pipeline.config import Config, SmoothConfig, load_config, parse_time, presets
 from pipeline.errors import ConfigError
 from pipeline.layers import flattened, nested
 
@@ -173,3 +174,33 @@ def test_flattening_undoes_nesting(key, value):
 
 def test_printed_configuration_is_plain_yaml():
     assert yaml.safe_load(Config().as_yaml())["engine"]["name"] == "auto"
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("auto", "auto"), ("off", "off"), (False, "off"), (0.5, 0.5), ("0.5", 0.5), (2, 2.0)],
+)
+def test_smoothing_is_off_or_auto_or_seconds(given, meant):
+    assert SmoothConfig(seconds=given).seconds == meant
+
+
+@pytest.mark.parametrize("given", [0, -1, "maybe", "nan", True, None, 11, [1]])
+def test_other_smoothing_is_refused(given):
+    with pytest.raises(ValidationError, match="must be off, auto, or seconds above 0 and up to 10"):
+        SmoothConfig(seconds=given)
+
+
+def test_a_bare_off_in_a_file_is_off(tmp_path):
+    config = load_config(file=written(tmp_path, "smooth: {seconds: off}"))
+    assert config.smooth.chosen(cleaned=True) is None
+    assert yaml.safe_load(config.as_yaml())["smooth"]["seconds"] == "off"
+
+
+def test_automatic_smoothing_is_for_cleaned_pictures_and_seconds_for_all():
+    assert SmoothConfig().chosen(cleaned=True) == Smoothing(0.15, 0.25)
+    assert SmoothConfig().chosen(cleaned=False) is None
+    assert SmoothConfig(seconds=0.3).chosen(cleaned=False) == Smoothing(0.3, 0.5)
+
+
+def test_the_fast_preset_does_not_smooth():
+    assert load_config(preset="fast").smooth.seconds == "off"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.engine import EngineInfo
+from engines.engine import EngineInfo, Flicker
 from pipeline.frame import ColourTags
 from pipeline.report import Latency, LatencyHistogram, RunReport, StageReport
 
@@ -60,6 +60,11 @@ def test_json_refuses_what_json_cannot_say():
 
 def test_one_line_of_a_good_run_is_short():
     assert REPORT.one_line() == "300 frames in 12.3 s (24.3 fps), latency 31 ms (p99 55)"
+
+
+def test_one_line_says_how_much_flicker_went_where_there_was_some():
+    assert "flicker -75%" in replace(REPORT, flicker=Flicker(299, 0.4, 0.1)).one_line()
+    assert "flicker" not in replace(REPORT, flicker=Flicker(299, 0.01, 0.005)).one_line()
 
 
 def test_one_line_mentions_what_is_worth_a_look():
