@@ -285,12 +285,27 @@ def test_json_progress_speaks_at_most_four_times_a_second(capsys, tmp_path):
     assert lines[-1]["eta_s"] == pytest.approx(0.2, abs=0.05)
 
 
-def test_smoothing_is_told_in_the_report(clip, tmp_path):
+@pytest.fixture
+def still_clip(tmp_path):
+    """Eight frames of a ramp under noise."""
+    path, rng = tmp_path / "page.mkv", np.random.default_rng(0)
+    ramp = np.linspace(60, 200, 128)[None, :, None] + np.zeros((96, 1, 3))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for _ in range(8):
+            noisy = (ramp + rng.normal(0, 2, ramp.shape)).astype(np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noisy, "rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_smoothing_is_told_in_the_report(still_clip, tmp_path):
     report = tmp_path / "report.json"
-    assert clean(clip, "--smooth", "0.3", "--report", report).exit_code == 0
+    assert clean(still_clip, "--smooth", "0.3", "--report", report).exit_code == 0
     flicker = json.loads(report.read_text())["flicker"]
-    assert flicker["frames"] > 0
-    assert 0 <= flicker["after"] <= flicker["before"]
+    assert flicker["frames"] == 7
+    assert 0 < flicker["after"] < 0.7 * flicker["before"]
 
 
 def test_nothing_is_smoothed_where_nothing_is_cleaned(clip, tmp_path):
