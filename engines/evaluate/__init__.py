@@ -10,6 +10,8 @@ METRICS: dict[str, str] = {
     "moire_energy": "engines.evaluate.metrics:moire_energy",
     "relation_error": "engines.evaluate.metrics:relation_error",
     "flicker": "engines.evaluate.metrics:flicker",
+    "ghosting": "engines.evaluate.metrics:ghosting",
+    "moving_psnr": "engines.evaluate.metrics:moving_psnr",
 }
 """Measures by name."""
 

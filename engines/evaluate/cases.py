@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import av.error
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.evaluate.scenes import Ledger
 from engines.pairs import CLIPS, PICTURES, PairsError, find_pairs
 from engines.simulate.conditions import draw_conditions
 from engines.simulate.content import draw_content
@@ -20,6 +22,8 @@ from engines.simulate.film import content_size, film, match_colours
 Picture = NDArray[np.uint8]
 
 SIMULATED_SIDE = 512
+_USUAL_RATE = 30.0
+"""Frames a second, where a file does not say."""
 # Training numbers its samples from 0 up; nothing is judged that was learned from.
 _HELD_OUT = 1 << 40
 
@@ -40,6 +44,19 @@ class ClipCase:
     name: str
     clip: Picture
     truth: Picture
+    frame_rate: float = _USUAL_RATE
+    """Frames a second."""
+    groups: tuple[str, ...] = ()
+    """Which of `scenes.GROUPS` it belongs to, where that is known."""
+
+
+class Recording(NamedTuple):
+    """What is read of a file."""
+
+    pictures: Picture
+    """(T, H, W, 3) RGB."""
+    frame_rate: float
+    """Frames a second."""
 
 
 class Cases:
@@ -106,7 +123,10 @@ class SimulatedCases(Cases):
 
 
 class ClipCases(Cases):
-    """A folder of pairs of clips, named like pairs of pictures; the first frames of each count."""
+    """A folder of pairs of clips, named like pairs of pictures; the first frames of each count.
+
+    What `demoire simulate` notes beside its clips says which scenes they are.
+    """
 
     def __init__(self, folder: Path, limit: int | None, *, frames: int) -> None:
         self._pairs = find_pairs(folder, CLIPS)[:limit]
@@ -114,15 +134,22 @@ class ClipCases(Cases):
         super().__init__("clips", [pair.name for pair in self._pairs])
 
     def __iter__(self) -> Iterator[ClipCase]:
+        ledgers: dict[Path, Ledger] = {}
         for pair in self._pairs:
-            clip, truth = (read_clip(path, self._frames) for path in (pair.moire, pair.clean))
+            (clip, frame_rate), (truth, _) = (
+                read_clip(path, self._frames) for path in (pair.moire, pair.clean)
+            )
             shared = min(len(clip), len(truth))
             if shared < 2 or clip.shape[1:] != truth.shape[1:]:
                 raise PairsError(
                     f"{pair.moire} has {len(clip)} frames of {_size(clip[0])} and {pair.clean}"
                     f" {len(truth)} of {_size(truth[0])}; pairs need two frames of one size"
                 )
-            yield ClipCase(pair.name, clip[:shared], truth[:shared])
+            beside = pair.moire.parent
+            if beside not in ledgers:
+                ledgers[beside] = Ledger(beside)
+            groups = ledgers[beside].groups(pair.moire)
+            yield ClipCase(pair.name, clip[:shared], truth[:shared], frame_rate, groups)
 
 
 def read_picture(path: Path) -> Picture:
@@ -141,17 +168,19 @@ def read_picture(path: Path) -> Picture:
     return np.asarray(decoded, np.uint8)
 
 
-def read_clip(path: Path, frames: int) -> Picture:
-    """Return the first `frames` frames of a clip, (T, H, W, 3) RGB.
+def read_clip(path: Path, frames: int) -> Recording:
+    """Return the first `frames` frames of a clip, and its rate: 30 where the file does not say.
 
     Raises:
         PairsError: It cannot be decoded, or has no video.
     """
     pictures: list[Picture] = []
+    frame_rate = _USUAL_RATE
     try:
         with av.open(str(path), "r") as container:
             if not container.streams.video:
                 raise PairsError(f"{path}: has no video stream")
+            frame_rate = float(container.streams.video[0].average_rate or _USUAL_RATE)
             for frame in container.decode(video=0):
                 pictures.append(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
                 if len(pictures) == frames:
@@ -160,7 +189,7 @@ def read_clip(path: Path, frames: int) -> Picture:
         raise PairsError(f"{path}: cannot be decoded: {error.strerror}") from error
     if not pictures:
         raise PairsError(f"{path}: has no frame that can be decoded")
-    return np.stack(pictures)
+    return Recording(np.stack(pictures), frame_rate)
 
 
 def _size(picture: Picture) -> str:

@@ -18,17 +18,23 @@ from engines.evaluate.metrics import (
     colour_fit,
     detail_kept,
     flicker,
+    ghosting,
     moire_band_error,
     moire_energy,
+    moving_psnr,
     psnr,
     relation_error,
     ssim,
     text_kept,
 )
+from engines.evaluate.strips import Strips, strips_of
 from engines.evaluate.text import Mask, find_text
+from engines.evaluate.video import MODEL
 
 Picture = NDArray[np.uint8]
 Clean = Callable[[Picture], Picture]
+CleanClip = Callable[[ClipCase], Mapping[str, Picture]]
+"""Returns (T, H, W, 3) by method, `MODEL` among them."""
 Scores = dict[str, float]
 
 INPUT = "input"
@@ -53,6 +59,10 @@ class Judgement:
     """Where most moiré was."""
     harm_crop: Crop | None = field(default=None, repr=False)
     """Where the model changed the truth most; None where it did not, or without a truth."""
+    groups: tuple[str, ...] = ()
+    """Of a clip: which of `scenes.GROUPS` it belongs to, where that is known."""
+    strips: Strips | None = field(default=None, repr=False)
+    """Of a clip: a column over time by method, the truth last."""
 
     @property
     def strength(self) -> str | None:
@@ -86,19 +96,25 @@ def judge_pictures(
 
 
 def judge_clips(
-    cases: Iterable[ClipCase], model: Clean, baselines: Mapping[str, Clean]
+    cases: Iterable[ClipCase], clean: CleanClip, baselines: Mapping[str, Clean]
 ) -> Iterator[Judgement]:
-    """Yield a judgement for each clip, in order; frames are cleaned one by one."""
-    methods: dict[str, Clean] = {"model": model, **baselines}
+    """Yield a judgement for each clip, in order; baselines clean frame by frame."""
     for case in cases:
-        outputs = {INPUT: case.clip}
-        for name, clean in methods.items():
-            outputs[name] = np.stack([clean(frame) for frame in case.clip])
+        outputs = {INPUT: case.clip, **clean(case)}
         scores = {name: score_clip(output, case.truth) for name, output in outputs.items()}
+        for name, baseline in baselines.items():
+            output = np.stack([baseline(frame) for frame in case.clip])
+            scores[name] = score_clip(output, case.truth)
         middle = len(case.clip) // 2
-        before, after, truth = (c[middle] for c in (case.clip, outputs["model"], case.truth))
+        before, after, truth = (c[middle] for c in (case.clip, outputs[MODEL], case.truth))
         fringes = _fringes(colour_fit(before, truth) - truth)
-        yield Judgement(case.name, scores, crop=crop_at_most(fringes, before, after, truth))
+        yield Judgement(
+            case.name,
+            scores,
+            crop=crop_at_most(fringes, before, after, truth),
+            groups=case.groups,
+            strips=strips_of({**outputs, "truth": case.truth}, flickers=MODEL, truth="truth"),
+        )
 
 
 def _judge_photo(name: str, outputs: Mapping[str, Picture]) -> Judgement:
@@ -158,6 +174,8 @@ def score_clip(output: Picture, truth: Picture) -> Scores:
         "relation_error": relation_error(output, truth),
         "flicker": flicker(output, truth),
         "psnr": float(np.mean([psnr(a, b) for a, b in zip(output, truth, strict=True)])),
+        "moving_psnr": moving_psnr(output, truth),
+        "ghosting": ghosting(output, truth),
     }
 
 

@@ -22,6 +22,11 @@ _Real = NDArray[np.float32]
 
 _RELATION_POOLS = (1, 4, 16)
 _CELL = 16
+_MOVES = 2.0
+"""Levels by which the luma of a cell's pixels changes, on average, where something moves: above the
+noise of a coded truth, and no more than what smoothing may take for noise."""
+_NEXT_COSTS = 1e-3
+"""Where past and next picture are alike, as in what blinks, a ghost counts as the past's."""
 
 
 def psnr(picture: Picture, truth: Picture) -> float:
@@ -188,6 +193,65 @@ def flicker(clip: Clip, truth: Clip) -> float:
     return float(still.mean()) if still.size else float("nan")
 
 
+def ghosting(clip: Clip, truth: Clip) -> float:
+    """Return how much of the picture before is seen where the truth moves, as a share of it.
+
+    Looks at cells of 16 pixels in which the truth's luma changes by two levels or more, on average
+    over their pixels. There the error of each picture, `clip[t] - truth[t]`, is explained by least
+    squares as `past * (truth[t - 1] - truth[t]) + next * (truth[t + 1] - truth[t])`, one pair of
+    shares for the whole clip; the score is `past - next`. A lack of sharpness or contrast looks as
+    much like the next picture as like the one before and cancels out, where the truth goes on
+    moving; so the last picture counts only if there are but two. A cell weighs as much as the root
+    mean square of its change, so that faint ghosts of faint things count too.
+
+    0 is no ghost; `(1 - a) * truth[t] + a * truth[t - 1]` scores `a`. What is left of older
+    pictures of a steady motion counts for more, since they are further away: the score is then by
+    how many pictures the clip lags, and may be above 1. Chance brings it below 0.
+
+    Args:
+        clip: (T, H, W, 3) uint8, T >= 2.
+        truth: The same shape.
+
+    Returns:
+        NaN where nothing moves.
+
+    Raises:
+        ValueError: The shapes differ, or there are fewer than two frames.
+    """
+    _check_clips(clip, truth)
+    whole, shared, later_whole, *wanted = _ghost_sums(clip, truth)
+    if not whole:
+        return float("nan")
+    matrix = [[whole, shared], [shared, later_whole + _NEXT_COSTS * whole]]
+    of_past, of_next = np.linalg.solve(matrix, wanted)
+    return float(of_past - of_next)
+
+
+def moving_psnr(clip: Clip, truth: Clip) -> float:
+    """Return the PSNR in dB over the cells in which the truth moves, those of `ghosting`.
+
+    Of all their samples in all pictures together, so that it is that of the mean square error;
+    infinite where they are equal.
+
+    Args:
+        clip: (T, H, W, 3) uint8, T >= 2.
+        truth: The same shape.
+
+    Returns:
+        NaN where nothing moves.
+
+    Raises:
+        ValueError: The shapes differ, or there are fewer than two frames.
+    """
+    _check_clips(clip, truth)
+    squares = [np.zeros(0, np.float32)]
+    for number, _, moving in _movements(truth):
+        error = clip[number].astype(np.float32) - truth[number]
+        squares.append(_pooled(np.mean(error * error, axis=2), _CELL)[moving])
+    found = np.concatenate(squares)
+    return _decibels(float(found.mean(dtype=np.float64))) if found.size else float("nan")
+
+
 def colour_fit(picture: Picture, truth: Picture) -> _Real:
     """Return `picture` under the affine 3x4 colour map that brings it closest to `truth`.
 
@@ -262,6 +326,33 @@ def _relative_steps(clip: Clip, truth: Clip) -> Iterator[_Real]:
         error = later
 
 
+def _movements(truth: Clip) -> Iterator[tuple[int, _Real, Mask]]:
+    """Yield number, the picture before less the picture, and which cells move, where any does."""
+    for number in range(1, len(truth)):
+        past = truth[number - 1].astype(np.float32) - truth[number]
+        moving: Mask = _pooled(np.abs(_luma(past)), _CELL) >= _MOVES
+        if moving.any():
+            yield number, past, moving
+
+
+def _ghost_sums(clip: Clip, truth: Clip) -> list[float]:
+    """Return the weighted products of past and next steps, and of the error with both."""
+    sums = np.zeros(5)
+    for number, past, moving in _movements(truth):
+        if number + 1 < len(truth):
+            later = truth[number + 1].astype(np.float32) - truth[number]
+        elif number > 1:
+            break  # nothing would cancel what the last picture lacks in sharpness
+        else:
+            later = np.zeros_like(past)
+        error = clip[number].astype(np.float32) - truth[number]
+        products = ((past, past), (past, later), (later, later), (error, past), (error, later))
+        cells = np.stack([_pooled(np.sum(a * b, axis=2), _CELL)[moving] for a, b in products])
+        sums += (cells / np.sqrt(cells[0])).sum(axis=1)
+    found: list[float] = sums.tolist()
+    return found
+
+
 def _check_clips(clip: Clip, truth: Clip) -> None:
     _check_shapes(clip, truth)
     if len(clip) < 2:
@@ -269,7 +360,11 @@ def _check_clips(clip: Clip, truth: Clip) -> None:
 
 
 def _psnr_of(difference: _Real) -> float:
-    error = float(np.mean(np.square(difference, dtype=np.float64)))
+    return _decibels(float(np.mean(np.square(difference, dtype=np.float64))))
+
+
+def _decibels(error: float) -> float:
+    """PSNR of a mean square error in squared levels."""
     return float("inf") if error == 0 else 10 * float(np.log10(255**2 / error))
 
 

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from engines.evaluate.crops import Crop
 from engines.evaluate.judge import INPUT, Judgement
+from engines.evaluate.strips import Strips, sheet
 from engines.evaluate.summary import KEPT, badness, most_harmed, summarise
+from engines.evaluate.video import MODEL, SMOOTHED
 
 Picture = NDArray[np.uint8]
 
@@ -35,6 +37,13 @@ _MEASURES = (
     ("detail_kept_ratio", "detail kept, out/in", 3),
     ("relation_error_ratio", "relation error, out/in", 3),
     ("flicker_ratio", "flicker, out/in", 3),
+    ("moving_psnr_gain", "PSNR in motion, gain in dB", 2),
+    ("ghosting", "ghosting, of the past", 3),
+    ("relation_error_over_model", "relation error, over model", 3),
+    ("flicker_over_model", "flicker, over model", 3),
+    ("psnr_less_model", "PSNR, less model in dB", 2),
+    ("moving_psnr_less_model", "PSNR in motion, less model in dB", 2),
+    ("ghosting_less_model", "ghosting, less model", 3),
 )
 _HARM = "PSNR to themselves in dB"
 _HARMED = "Clean pictures that the model changed most"
@@ -45,6 +54,7 @@ th, td { padding: .3rem .8rem; text-align: right }
 th { border-bottom: 1px solid #888 } td:first-child, th:first-child { text-align: left }
 figure { margin: 2rem 0 } figcaption { margin-bottom: .4rem }
 .crops { display: grid; grid-template-columns: repeat(auto-fit, minmax(240px, 1fr)); gap: 6px }
+.strips img { width: 100%; margin-top: 6px }
 .crops img { width: 100% } .crops span { display: block; font-size: 13px; color: #777 }
 """
 
@@ -79,6 +89,7 @@ class Evaluation:
                 {
                     "name": judgement.name,
                     "strength": judgement.strength,
+                    "groups": list(judgement.groups),
                     "do_no_harm_db": judgement.harm_db,
                     "scores": judgement.scores,
                 }
@@ -126,8 +137,24 @@ def write_html(evaluation: Evaluation, path: Path) -> None:
             for j in harmed
         ]
     parts.append("<h2>Where most moiré was, worst first</h2>")
-    parts += [_figure(j.name, _changes(j), j.crop) for j in evaluation.worst_first()[:_SHOWN]]
+    parts += [
+        _figure(j.name, _changes(j), j.crop, j.strips) for j in evaluation.worst_first()[:_SHOWN]
+    ]
     _write(path, "\n".join(parts))
+
+
+def row_path(folder: Path, name: str) -> Path:
+    """Return where `write_rows` puts the picture of the clip of this name."""
+    return (folder / name).with_suffix(".row.png")
+
+
+def write_rows(evaluation: Evaluation, folder: Path) -> None:
+    """Write a picture for each clip: a column over time by method, stacked; see `strips`."""
+    for judgement in evaluation.judgements:
+        if judgement.strips is not None:
+            path = row_path(folder, judgement.name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(path, _encoded(sheet(judgement.strips), ".png"))
 
 
 def markdown(evaluation: Evaluation) -> str:
@@ -145,6 +172,8 @@ def tables(evaluation: Evaluation) -> list[tuple[str, list[list[str]]]]:
     found = [("All", _table(summary["all"]))]
     for name, figures in summary.get("by_strength", {}).items():
         found.append((f"Input with {name} moiré ({figures['count']})", _table(figures)))
+    for name, figures in summary.get("by_scene", {}).items():
+        found.append((f"{name.capitalize()} ({figures['count']})", _table(figures)))
     if harm := summary.get("do_no_harm_db"):
         row = [f"{harm[key]:.1f}" for key in ("mean", "median", "min")]
         heading = f"Clean pictures through the model, {_HARM}"
@@ -179,13 +208,15 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _changes(judgement: Judgement) -> str:
+    methods = [name for name in (INPUT, MODEL, SMOOTHED) if name in judgement.scores]
     return ", ".join(
-        f"{measure} {before:.3g} → {judgement.scores['model'][measure]:.3g}"
+        f"{measure} {' → '.join(f'{judgement.scores[name][measure]:.3g}' for name in methods)}"
         for measure, before in judgement.scores[INPUT].items()
+        if not np.isnan(before)
     )
 
 
-def _figure(name: str, said: str, crop: Crop | None) -> str:
+def _figure(name: str, said: str, crop: Crop | None, strips: Strips | None = None) -> str:
     if crop is None:
         return ""
     pictures = "".join(
@@ -193,7 +224,11 @@ def _figure(name: str, said: str, crop: Crop | None) -> str:
         for label, picture in _labelled(crop)
     )
     caption = f"<b>{html.escape(name)}</b>: {html.escape(said)}"
-    return f"<figure><figcaption>{caption}</figcaption><div class='crops'>{pictures}</div></figure>"
+    shown = f"<figcaption>{caption}</figcaption><div class='crops'>{pictures}</div>"
+    if strips:
+        source = _data_url(sheet(strips))
+        shown += f"<div class='strips'><img src='{source}' alt='a column over time'></div>"
+    return f"<figure>{shown}</figure>"
 
 
 def _labelled(crop: Crop) -> list[tuple[str, Picture]]:
@@ -202,10 +237,15 @@ def _labelled(crop: Crop) -> list[tuple[str, Picture]]:
 
 
 def _data_url(picture: Picture) -> str:
+    data = _encoded(picture, ".jpg", cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+
+
+def _encoded(picture: Picture, suffix: str, *options: int) -> bytes:
     bgr = np.ascontiguousarray(picture[..., ::-1])
-    written, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    written, data = cv2.imencode(suffix, bgr, options)
     assert written
-    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
+    return data.tobytes()
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401  # plain JSON values of any depth
@@ -218,8 +258,8 @@ def _finite(value: Any) -> Any:  # noqa: ANN401  # plain JSON values of any dept
     return value
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: str | bytes) -> None:
     """Write a file, complete or not at all."""
     partial = path.with_name(f"{path.name}.part")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_bytes(content if isinstance(content, bytes) else content.encode())
     partial.rename(path)

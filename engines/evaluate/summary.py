@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from engines.evaluate.judge import HARM_CAP_DB, INPUT, STRENGTHS, Judgement
+from engines.evaluate.scenes import GROUPS
+from engines.evaluate.video import MODEL, SMOOTHED
 
 RATIOS = ("moire_band_error", "moire_energy", "relation_error", "flicker")
 """Measures of what should go: told as output over input, the mean as mean over mean; below 1 is
@@ -14,8 +16,13 @@ better."""
 KEPT = ("detail_kept", "text_kept")
 """Measures of what should stay: told as they are, against the truth, and as output over input,
 which is what the method did; 1 is best."""
-GAINS = ("psnr", "aligned_psnr", "ssim")
+GAINS = ("psnr", "aligned_psnr", "ssim", "moving_psnr")
 """Measures of likeness: told as output minus input; above 0 is better."""
+
+OVER_MODEL = ("relation_error", "flicker")
+"""Measures by which smoothing is told as a ratio to the same frame by frame."""
+LESS_MODEL = ("psnr", "moving_psnr", "ghosting")
+"""Those by which it is told as a difference to that."""
 
 _SOMETHING = 0.1
 """Least level, Lab unit or share that counts as there."""
@@ -24,7 +31,7 @@ _WORST = 6
 
 
 def summarise(judgements: list[Judgement]) -> dict[str, Any]:
-    """Return the set's figures: whole, by strength, and what clean pictures lose.
+    """Return the set's figures: whole, by strength or scene, and what clean pictures lose.
 
     Each is a mean, median, least and most, over `count` cases: a measure is left out of those that
     it cannot be told of.
@@ -37,6 +44,13 @@ def summarise(judgements: list[Judgement]) -> dict[str, Any]:
     }
     if strengths:
         summary["by_strength"] = strengths
+    scenes = {
+        name: _by_method(those)
+        for name in GROUPS
+        if (those := [j for j in judgements if name in j.groups])
+    }
+    if scenes:
+        summary["by_scene"] = scenes
     if harms := [j.harm_db for j in judgements if j.harm_db is not None]:
         summary["do_no_harm_db"] = _spread(harms)
         worst = most_harmed(judgements)
@@ -66,16 +80,25 @@ def _by_method(judgements: list[Judgement]) -> dict[str, Any]:
     for method in judgements[0].scores if judgements else ():
         figures: dict[str, dict[str, float]] = {}
         for measure in dict.fromkeys(name for j in judgements for name in j.scores[method]):
-            pairs = [
-                (j.scores[method][measure], j.scores[INPUT][measure])
-                for j in judgements
-                if measure in j.scores[method]
-            ]
+            pairs = _pairs(judgements, measure, method, other=INPUT)
             figures[measure] = _spread([after for after, _ in pairs])
             if method != INPUT:
                 figures |= _against_input(measure, pairs)
+            if method == SMOOTHED:
+                figures |= _against_model(measure, _pairs(judgements, measure, method, other=MODEL))
         found[method] = figures
     return found
+
+
+def _pairs(
+    judgements: list[Judgement], measure: str, method: str, *, other: str
+) -> list[tuple[float, float]]:
+    """Return a method's scores, each with that of another."""
+    return [
+        (j.scores[method][measure], j.scores[other][measure])
+        for j in judgements
+        if measure in j.scores[method]
+    ]
 
 
 def _against_input(measure: str, pairs: list[tuple[float, float]]) -> dict[str, dict[str, float]]:
@@ -84,6 +107,15 @@ def _against_input(measure: str, pairs: list[tuple[float, float]]) -> dict[str, 
         return {f"{measure}_ratio": _ratio(pairs)}
     if measure in GAINS:
         return {f"{measure}_gain": _spread([after - before for after, before in pairs])}
+    return {}
+
+
+def _against_model(measure: str, pairs: list[tuple[float, float]]) -> dict[str, dict[str, float]]:
+    """Return the figures that compare (smoothed, frame by frame)."""
+    if measure in OVER_MODEL:
+        return {f"{measure}_over_model": _ratio(pairs)}
+    if measure in LESS_MODEL:
+        return {f"{measure}_less_model": _spread([after - before for after, before in pairs])}
     return {}
 
 

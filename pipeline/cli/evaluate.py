@@ -13,7 +13,7 @@ EXAMPLES = (
     "demoire evaluate --simulated 100",
     "demoire evaluate --pairs UHDM/test --limit 50 -o uhdm/",
     "demoire evaluate --model mine.onnx --photos holiday/ --no-baselines",
-    "demoire evaluate --clips recordings/ --frames 30",
+    "demoire evaluate --clips recordings/ --frames 60 --smooth 0.3",
 )
 
 
@@ -42,6 +42,14 @@ def evaluate(
     ] = Path("evaluation"),
     limit: Annotated[int | None, typer.Option(min=1, help="Judge the first so many only.")] = None,
     frames: Annotated[int, typer.Option(min=2, help="Frames of each clip.")] = 30,
+    smooth: Annotated[
+        str,
+        typer.Option(
+            metavar="off|auto|SECONDS",
+            help="Judge clips smoothed too: after so many seconds the past counts 1/e. auto is what"
+            " `demoire clean` does, off leaves it out.",
+        ),
+    ] = "auto",
     baselines: Annotated[
         bool,
         typer.Option(help="Also judge what people do without a network: chroma blur, FFT notch."),
@@ -51,13 +59,20 @@ def evaluate(
 ) -> None:
     """Judge a network, and write evaluation.json, .md and .html (crops, worst first).
 
+    Clips go through it as videos do, frame by frame (model) and with smoothing (smoothed), which is
+    told over, or less, the former too: flicker, PSNR, and where the truth moves PSNR and ghosting,
+    the share of the picture before that is still seen. Clips by `demoire simulate` are also told by
+    scene. NAME.row.png shows a column of each over time.
+
     Moiré-band error and energy are told as output over input, below 1 is better; PSNR and SSIM as
     gains; what is kept of text and detail against the truth and over the input, 1 is best. Clean
     pictures that changed most are named. `engines/evaluate/metrics.py` defines every measure and
     names its source.
     """
     from pipeline.cli.evaluate_run import Request, run_evaluation
+    from pipeline.config import load_config
 
+    smoothing = load_config(options={"smooth.seconds": smooth}).smooth
     request = Request(
         pairs=pairs,
         photos=photos,
@@ -66,5 +81,7 @@ def evaluate(
         limit=limit,
         frames=frames,
         baselines=baselines,
+        # With any engine: what it would do to what is judged here.
+        smoothing=smoothing.chosen(cleaned=True),
     )
     run_evaluation(request, model=model, engine=engine, out=out, overwrite=overwrite)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +13,20 @@ from rich.progress import track
 from rich.table import Table
 
 from engines.backends import create_engine
+from engines.engine import Engine, Smoothing
 from engines.evaluate.cases import ClipCases, PairCases, PhotoCases, SimulatedCases
 from engines.evaluate.cleaner import PictureCleaner
 from engines.evaluate.judge import Judgement, judge_clips, judge_pictures, load_baselines
 from engines.evaluate.report import (
     Evaluation,
+    row_path,
     tables,
     write_html,
     write_json,
     write_markdown,
+    write_rows,
 )
+from engines.evaluate.video import ClipCleaner
 from pipeline.cli.console import say
 from pipeline.cli.inputs import create_folder
 from pipeline.errors import ConfigError, SinkError
@@ -31,6 +36,8 @@ _REPORTS = {
     "evaluation.md": write_markdown,
     "evaluation.html": write_html,
 }
+
+AnyCases = PairCases | PhotoCases | ClipCases | SimulatedCases
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +51,8 @@ class Request:
     limit: int | None
     frames: int
     baselines: bool
+    smoothing: Smoothing | None
+    """Of clips; None leaves it out."""
 
     @property
     def source(self) -> str:
@@ -51,7 +60,7 @@ class Request:
         folder = self.pairs or self.photos or self.clips
         return folder.name if folder else "own simulator"
 
-    def cases(self) -> PairCases | PhotoCases | ClipCases | SimulatedCases:
+    def cases(self) -> AnyCases:
         """Return the set.
 
         Raises:
@@ -80,42 +89,48 @@ def run_evaluation(
         DemoireError: There is nothing to judge on, no engine opens, or a report cannot be written.
     """
     cases = request.cases()
-    _make_folder(out, overwrite=overwrite)
-    baselines = load_baselines() if request.baselines else {}
+    _make_folder(out, cases, overwrite=overwrite)
     with closing(create_engine(engine, model=model)) as opened:
-        with closing(PictureCleaner(opened)) as clean:
-            judged = (
-                judge_clips(cases, clean, baselines)
-                if isinstance(cases, ClipCases)
-                else judge_pictures(cases, clean, baselines)
+        judgements = list(
+            track(
+                _judged(request, cases, opened),
+                total=len(cases),
+                description="judging",
+                console=Console(stderr=True),
+                transient=True,
+                auto_refresh=False,  # its thread may outlive the bar by a moment
             )
-            judgements: list[Judgement] = list(
-                track(
-                    judged,
-                    total=len(cases),
-                    description="judging",
-                    console=Console(stderr=True),
-                    transient=True,
-                    auto_refresh=False,  # its thread may outlive the bar by a moment
-                )
-            )
+        )
         evaluation = Evaluation(
             cases.kind, request.source, Path(model).stem, str(opened.info), judgements
         )
     try:
         for name, write in _REPORTS.items():
             write(evaluation, out / name)
+        write_rows(evaluation, out)
     except OSError as error:
         raise SinkError(f"{out}: cannot be written: {error.strerror}") from error
     _tell(evaluation)
     say(f"Look at {out / 'evaluation.html'}")
 
 
-def _make_folder(out: Path, *, overwrite: bool) -> None:
+def _judged(request: Request, cases: AnyCases, engine: Engine) -> Iterator[Judgement]:
+    baselines = load_baselines() if request.baselines else {}
+    if isinstance(cases, ClipCases):
+        yield from judge_clips(cases, ClipCleaner(engine, request.smoothing), baselines)
+        return
+    with closing(PictureCleaner(engine)) as clean:
+        yield from judge_pictures(cases, clean, baselines)
+
+
+def _make_folder(out: Path, cases: AnyCases, *, overwrite: bool) -> None:
     create_folder(out)
-    there = [name for name in _REPORTS if (out / name).exists()]
+    written = [out / name for name in _REPORTS]
+    if isinstance(cases, ClipCases):
+        written += [row_path(out, name) for name in cases.names]
+    there = [path for path in written if path.exists()]
     if there and not overwrite:
-        raise SinkError(f"{out / there[0]}: already exists; add --overwrite or give another -o")
+        raise SinkError(f"{there[0]}: already exists; add --overwrite or give another -o")
 
 
 def _tell(evaluation: Evaluation) -> None:

@@ -1,5 +1,8 @@
 """Sets to judge on: pairs, photos, clips and simulated screens, read as they are."""
 
+import json
+from dataclasses import asdict
+
 import av
 import cv2
 import numpy as np
@@ -15,7 +18,10 @@ from engines.evaluate.cases import (
     read_clip,
     read_picture,
 )
+from engines.evaluate.scenes import GROUPS, Ledger
 from engines.pairs import PairsError
+from engines.simulate.content import SCENES
+from engines.simulate.takes import draw_clip
 
 
 def write_picture(path, picture):
@@ -65,9 +71,9 @@ def test_file_that_is_no_picture_is_named(tmp_path, content):
         read_picture(path)
 
 
-def write_clip(path, pictures):
+def write_clip(path, pictures, rate=25):
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", 25)
+        stream = container.add_stream("ffv1", rate)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "bgr0"
         for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
@@ -80,7 +86,80 @@ def test_clips_are_read_up_to_the_wanted_frames(tmp_path):
     (case,) = ClipCases(tmp_path, None, frames=9)
     assert case.clip.shape == case.truth.shape == (3, HEIGHT, WIDTH, 3)
     np.testing.assert_array_equal(case.clip, clip([5, 10, 15]))
-    assert len(read_clip(tmp_path / "a_moire.mkv", 2)) == 2
+    assert len(read_clip(tmp_path / "a_moire.mkv", 2).pictures) == 2
+    assert case.groups == ()
+
+
+@pytest.mark.parametrize("rate", [10, 50])
+def test_frame_rate_is_the_files(tmp_path, rate):
+    write_clip(tmp_path / "a_moire.mkv", clip([5, 10]), rate)
+    write_clip(tmp_path / "a_gt.mkv", [truth()] * 2, rate)
+    (case,) = ClipCases(tmp_path, None, frames=9)
+    assert case.frame_rate == rate
+
+
+def record(name, scene, **hand):
+    hand = {"tremor_px": 0.02, "drift_px_s": 0.0, "sway_deg": 0.0, **hand}
+    return {"name": name, "kind": "clip", "take": {"scene": scene, "hand": hand}}
+
+
+def write_ledger(folder, *records):
+    lines = [json.dumps(record) if isinstance(record, dict) else record for record in records]
+    (folder / "conditions.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def test_clips_are_of_the_groups_that_the_simulator_noted(tmp_path):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    write_clip(folder / "0-film_moire.mkv", clip([5, 10]))
+    write_clip(folder / "0-film_gt.mkv", [truth()] * 2)
+    write_ledger(folder, record("0-film", "film", sway_deg=0.1))
+    (case,) = ClipCases(tmp_path, None, frames=9)
+    assert case.groups == ("hand-held", "film")
+
+
+@pytest.mark.parametrize(
+    ("scene", "plays"),
+    [
+        ("static", ()),
+        ("scroll", ("scrolling",)),
+        ("film", ("film",)),
+        ("player", ("film",)),
+        ("cuts", ("cut",)),
+    ],
+)
+def test_ledger_tells_holding_and_content(tmp_path, scene, plays):
+    picture = {"name": "9", "kind": "picture", "take": {}}
+    write_ledger(tmp_path, record("1", scene), picture, record("2", scene, drift_px_s=3.0))
+    ledger = Ledger(tmp_path)
+    assert ledger.groups(tmp_path / "1_moire.mp4") == ("tripod", *plays)
+    assert ledger.groups(tmp_path / "2_moire.mp4") == ("hand-held", *plays)
+    assert ledger.groups(tmp_path / "3_moire.mp4") == ()
+
+
+def test_ledger_agrees_with_what_the_simulator_draws(tmp_path):
+    takes = [draw_clip(0, number) for number in range(len(SCENES) * 3)]
+    records = [
+        {"name": str(number), "kind": "clip", "take": asdict(take)}
+        for number, take in enumerate(takes)
+    ]
+    write_ledger(tmp_path, *records)
+    groups = [Ledger(tmp_path).groups(tmp_path / f"{name}_moire.mp4") for name in range(len(takes))]
+    on_tripod = [take.hand.tremor_px <= 0.05 for take in takes]
+    assert [group[0] == "tripod" for group in groups] == on_tripod
+    assert {name for group in groups for name in group} == set(GROUPS)
+
+
+def test_ledger_ends_where_a_run_was_killed(tmp_path):
+    write_ledger(tmp_path, record("1", "static"), '{"name": "2", "ki')
+    assert Ledger(tmp_path).groups(tmp_path / "1_moire.mp4") == ("tripod",)
+
+
+@pytest.mark.parametrize("line", ["mine", '{"name": "1", "kind": "clip"}', "[]"])
+def test_ledger_line_that_is_no_record_is_named(tmp_path, line):
+    write_ledger(tmp_path, line, record("2", "static"))
+    with pytest.raises(PairsError, match=r"conditions\.jsonl: line 1 is no record"):
+        Ledger(tmp_path)
 
 
 def test_file_that_is_no_clip_is_named(tmp_path):

@@ -2,12 +2,22 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
-from fringed import fringed, halve, judged, same, truth
+from fringed import clip, fringed, halve, judged, same, truth
 
-from engines.evaluate.cases import Case
-from engines.evaluate.report import Evaluation, markdown, write_html, write_json
+from engines.evaluate.cases import Case, ClipCase
+from engines.evaluate.judge import judge_clips
+from engines.evaluate.report import (
+    Evaluation,
+    markdown,
+    row_path,
+    write_html,
+    write_json,
+    write_rows,
+)
+from engines.evaluate.strips import sheet, strips_of
 
 
 @pytest.fixture
@@ -93,3 +103,82 @@ def test_measure_that_some_pictures_lack_says_how_many_have_it():
     text = markdown(Evaluation("pairs", "here", "nano", "none", judged(halve, cases=cases)))
     assert "| detail kept, of the truth's (1 of 2) |" in text
     assert "| detail kept, out/in |" in text
+
+
+@pytest.fixture
+def clips():
+    """Two clips by two methods, of which one is known to be a film by hand."""
+    still = np.stack([truth()] * 3)
+    cases = [
+        ClipCase("source/a_moire.mp4", clip([20, 4, 20]), still, 30.0, ("hand-held", "film")),
+        ClipCase("source/b_moire.mp4", clip([9, 2, 9]), still),
+    ]
+
+    def clean(case):
+        model = np.stack([halve(frame) for frame in case.clip])
+        return {"model": model, "smoothed": np.stack([model.mean(axis=0).astype(np.uint8)] * 3)}
+
+    return Evaluation("clips", "here", "nano", "none", list(judge_clips(cases, clean, {})))
+
+
+def test_markdown_has_a_table_for_each_scene(clips):
+    text = markdown(clips)
+    assert "## Hand-held (1)" in text
+    assert "## Film (1)" in text
+    assert "| flicker, over model | - | - | 0.000 (0.000) |" in text
+
+
+def test_json_says_which_scene_a_clip_is(clips, tmp_path):
+    write_json(clips, tmp_path / "e.json")
+    found = json.loads((tmp_path / "e.json").read_text())
+    assert {case["name"]: case["groups"] for case in found["cases"]} == {
+        "source/a_moire.mp4": ["hand-held", "film"],
+        "source/b_moire.mp4": [],
+    }
+    assert found["summary"]["by_scene"]["film"]["smoothed"]["flicker_over_model"]["mean"] == 0
+    # A still truth has no motion to tell ghosts in.
+    assert found["cases"][0]["scores"]["smoothed"]["ghosting"] is None
+
+
+def test_page_shows_each_clip_over_time(clips, tmp_path):
+    write_html(clips, tmp_path / "e.html")
+    page = (tmp_path / "e.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 2 * (4 + 1)
+    assert page.count("a column over time") == 2
+    assert "nan" not in page.split("<figure>", 1)[1].split("base64", 1)[0]
+
+
+def test_each_clip_has_a_picture_over_time_beside_the_page(clips, tmp_path):
+    write_rows(clips, tmp_path)
+    path = row_path(tmp_path, "source/a_moire.mp4")
+    assert path == tmp_path / "source" / "a_moire.row.png"
+    assert {found.name for found in path.parent.iterdir()} == {
+        "a_moire.row.png",
+        "b_moire.row.png",
+    }
+    shown = cv2.imread(str(path))[..., ::-1]
+    np.testing.assert_array_equal(shown, sheet(clips.judgements[0].strips))
+
+
+def test_strips_are_widened_and_stacked_under_their_names():
+    strip = np.zeros((96, 4, 3), np.uint8)
+    strip[:, 1] = 200
+    shown = sheet({"input": strip, "truth": strip})
+    assert shown.shape == (2 * (20 + 2 * 96), 4 * 160, 3)
+    assert (shown[20:212, 160:320] == 200).all()
+    assert (shown[20:212, :160] == 0).all()
+    assert 0 < (shown[212:232] < 128).mean() < 0.1  # a name
+
+
+def test_pictures_have_no_picture_over_time(evaluation, tmp_path):
+    write_rows(evaluation, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_strip_of_a_tall_clip_is_the_rows_that_flicker():
+    still = np.zeros((3, 700, 40, 3), np.uint8)
+    flickering = still.copy()
+    flickering[1, 500:540, 8:24] = 90
+    strips = strips_of({"model": flickering, "truth": still}, flickers="model", truth="truth")
+    assert strips["model"].shape == (256, 3, 3)
+    assert np.count_nonzero(strips["model"][:, 1, 0]) == 40

@@ -140,13 +140,82 @@ def test_notch_windows_add_up_to_the_picture():
     assert np.abs(fft_notch(smooth).astype(int) - smooth).mean() < 3
 
 
+def frame_by_frame(model, **others):
+    """What cleans clips as `model` cleans pictures, beside other methods on whole clips."""
+
+    def clean(case):
+        outputs = {"model": np.stack([model(frame) for frame in case.clip])}
+        return outputs | {name: method(case.clip) for name, method in others.items()}
+
+    return clean
+
+
+def steady(clip):
+    """All pictures are their mean."""
+    return np.broadcast_to(np.rint(clip.mean(axis=0)), clip.shape).astype(np.uint8)
+
+
+def pulses(groups=(), name="talk"):
+    return ClipCase(name, clip([20, 0, 20, 5]), np.stack([truth()] * 4), groups=groups)
+
+
 def test_clips_are_judged_by_their_flicker():
     still = np.stack([truth()] * 4)
     case = ClipCase("talk", clip([20, 0, 20, 0]), still)
-    (found,) = judge_clips([case], halve, {})
+    (found,) = judge_clips([case], frame_by_frame(halve), {})
     for measure in ("relation_error", "flicker"):
         ratio = found.scores["model"][measure] / found.scores[INPUT][measure]
         assert ratio == pytest.approx(0.5, abs=0.1)
+
+
+def test_smoothing_is_told_against_the_model_too():
+    clean = frame_by_frame(halve, smoothed=steady)
+    figures = summarise(list(judge_clips([pulses()], clean, {})))["all"]
+    assert figures["smoothed"]["flicker_over_model"]["mean"] == 0
+    assert figures["smoothed"]["relation_error_over_model"]["mean"] == 0
+    assert "flicker_over_model" not in figures["model"]
+
+
+def test_smoothing_that_ghosts_is_seen_where_the_truth_moves():
+    page = np.tile(truth(), (1, 2, 1))
+    moving = np.stack([np.roll(page, 4 * number, axis=1) for number in range(5)])
+    case = ClipCase("scroll", moving ^ np.uint8(3), moving)
+
+    def smear(clip):
+        return np.concatenate([clip[:1], (clip[1:] // 2 + clip[:-1] // 2)])
+
+    clean = frame_by_frame(same, smoothed=smear)
+    smoothed = summarise(list(judge_clips([case], clean, {})))["all"]["smoothed"]
+    assert smoothed["ghosting_less_model"]["mean"] == pytest.approx(0.5, abs=0.02)
+    assert smoothed["moving_psnr_less_model"]["mean"] < -10
+    assert smoothed["psnr_less_model"]["mean"] < -10
+    assert smoothed["moving_psnr_gain"] == smoothed["moving_psnr_less_model"]
+
+
+def test_clip_counts_under_each_of_its_groups():
+    cases = [pulses(("hand-held", "film"), "a"), pulses(("tripod",), "b"), pulses(("hand-held",))]
+    summary = summarise(list(judge_clips(cases, frame_by_frame(halve), {})))
+    counts = {name: figures["count"] for name, figures in summary["by_scene"].items()}
+    assert counts == {"tripod": 1, "hand-held": 2, "film": 1}
+    assert list(counts) == ["tripod", "hand-held", "film"]
+
+
+def test_clips_that_nothing_is_known_of_have_no_groups():
+    found = list(judge_clips([pulses()], frame_by_frame(halve), {"notch": fft_notch}))
+    assert "by_scene" not in summarise(found)
+    assert list(found[0].scores) == [INPUT, "model", "notch"]
+
+
+def test_clip_shows_the_column_that_flickers_over_time():
+    still = np.stack([truth()] * 4)
+    flickering = still.copy()
+    flickering[1::2, :, 100:108] += 40
+    case = ClipCase("talk", flickering, still)
+    (found,) = judge_clips([case], frame_by_frame(same, smoothed=steady), {"notch": fft_notch})
+    assert list(found.strips) == ["input", "model", "smoothed", "truth"]
+    assert {strip.shape for strip in found.strips.values()} == {(HEIGHT, 4, 3)}
+    assert (found.strips["model"][:, 1] == found.strips["truth"][:, 1] + 40).all()
+    assert (np.ptp(found.strips["smoothed"], axis=1) == 0).all()
 
 
 def test_engine_cleans_rgb_of_several_sizes():

@@ -13,9 +13,11 @@ from engines.evaluate.metrics import (
     colour_fit,
     detail_kept,
     flicker,
+    ghosting,
     moire_band_error,
     moire_energy,
     moire_map,
+    moving_psnr,
     psnr,
     relation_error,
     ssim,
@@ -268,7 +270,86 @@ def test_relation_error_counts_pulses_more_than_noise():
     assert relation_error(grain, pulsing(0)) < relation_error(pulsing(3), pulsing(0))
 
 
-@pytest.mark.parametrize("measure", [flicker, relation_error])
+def sliding(speed=3, frames=6, low=40, high=216):
+    """Soft texture that moves to the right by `speed` pixels a frame."""
+    wide = cv2.GaussianBlur(noise(low=low, high=high), (0, 0), 1.5)
+    return np.stack([np.roll(wide, speed * number, axis=1) for number in range(frames)])
+
+
+def mixed(clip, share):
+    """Each picture with so much of the one before."""
+    before = np.concatenate([clip[:1], clip[:-1]])
+    return np.rint((1 - share) * clip + share * before.astype(float)).astype(np.uint8)
+
+
+def blinking():
+    return np.stack([noise(number % 2) for number in range(4)])
+
+
+def fading():
+    return np.stack([GREY + np.uint8(10 * number) for number in range(5)])
+
+
+@pytest.mark.parametrize("share", [0, 0.2, 0.5, 1])
+@pytest.mark.parametrize("moving", [sliding, lambda: sliding(frames=2), blinking, fading])
+def test_ghosting_is_the_share_of_the_picture_before(moving, share):
+    truth = moving()
+    assert ghosting(mixed(truth, share), truth) == pytest.approx(share, abs=0.02)
+
+
+def test_ghosting_counts_only_where_the_truth_moves():
+    truth = sliding()
+    truth[:, :96] = truth[0, :96]
+    output = mixed(truth, 0.3)
+    output[:, :96] = pulsing(9, 6)[:, :96]
+    assert ghosting(output, truth) == pytest.approx(0.3, abs=0.01)
+    assert np.isnan(ghosting(pulsing(9), pulsing(0)))
+
+
+@pytest.mark.parametrize("speed", [1, 3])
+def test_what_is_soft_pale_noisy_or_fringed_is_no_ghost(speed):
+    truth = sliding(speed, frames=10)
+    soft = np.stack([cv2.GaussianBlur(frame, (0, 0), 2) for frame in truth])
+    pale = truth // 2 + np.uint8(70)
+    noisy = truth + np.random.default_rng(1).integers(-20, 21, truth.shape)
+    fringed = truth + (ripple(12, 15, (1, 0, -1)).astype(int) - 128)
+    for output in (soft, pale, noisy.astype(np.uint8), fringed.astype(np.uint8)):
+        assert ghosting(output, truth) == pytest.approx(0, abs=0.03)
+
+
+def test_faint_ghost_of_what_is_faint_is_seen_beside_strong_motion():
+    truth = sliding()
+    truth[:, :, 96:] = 60 + truth[:, :, 96:] // 2  # moves by a few levels
+    output = truth.copy()
+    output[:, :, 96:] = mixed(truth, 0.8)[:, :, 96:]
+    # A third of all steps, though but a fifth of their energy.
+    assert ghosting(output, truth) == pytest.approx(0.8 / 3, abs=0.05)
+
+
+def test_past_that_dies_away_counts_more_the_longer_it_lasts():
+    truth = sliding(speed=1, frames=12)
+    scores = []
+    for kept in (0.2, 0.5, 0.8):
+        past, output = truth[0].astype(float), []
+        for frame in truth:
+            past = kept * past + (1 - kept) * frame
+            output.append(np.rint(past).astype(np.uint8))
+        scores.append(ghosting(np.stack(output), truth))
+    assert 0.15 < scores[0] < scores[1] < scores[2]
+
+
+def test_moving_psnr_is_that_of_the_cells_that_move():
+    truth = sliding()
+    truth[:, :96] = truth[0, :96]
+    output = truth.copy()
+    output[:, :96] = 0
+    assert moving_psnr(output, truth) == float("inf")
+    output[:, 96:] += 5
+    assert moving_psnr(output, truth) == pytest.approx(10 * np.log10(255**2 / 25), abs=0.01)
+    assert np.isnan(moving_psnr(pulsing(9), pulsing(0)))
+
+
+@pytest.mark.parametrize("measure", [flicker, relation_error, ghosting, moving_psnr])
 def test_clips_of_one_frame_or_different_shapes_are_refused(measure):
     with pytest.raises(ValueError, match="two frames or more, got 1"):
         measure(GREY[None], GREY[None])

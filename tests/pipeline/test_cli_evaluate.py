@@ -1,5 +1,6 @@
 import json
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -90,3 +91,78 @@ def test_folder_without_pairs_is_an_error(tmp_path):
     assert refused.exit_code == 1
     assert "no pairs among 0 file(s)" in refused.stderr
     assert not (tmp_path / "out").exists()
+
+
+def write_clip(path, pictures):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", 20)
+        stream.width, stream.height, stream.pix_fmt = 80, 64, "bgr0"
+        for shown in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(shown, "rgb24")))
+        container.mux(stream.encode(None))
+
+
+@pytest.fixture
+def clips(tmp_path):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    still = [picture()] * 8
+    write_clip(folder / "1_gt.mkv", still)
+    pulsing = [shown + np.uint8(2 * (number % 2)) for number, shown in enumerate(still)]
+    write_clip(folder / "1_moire.mkv", pulsing)
+    hand = {"tremor_px": 0.01, "drift_px_s": 0.0, "sway_deg": 0.0}
+    take = {"scene": "scroll", "hand": hand}
+    record = {"name": "1", "kind": "clip", "take": take}
+    (folder / "conditions.jsonl").write_text(json.dumps(record) + "\n")
+    return folder
+
+
+def summary_of(out):
+    return json.loads((out / "evaluation.json").read_text())["summary"]
+
+
+def test_clips_are_judged_with_smoothing_and_by_scene(clips, tmp_path):
+    out = tmp_path / "out"
+    done = evaluate("--clips", clips, "--no-baselines", "-o", out)
+    assert done.exit_code == 0, done.output
+    assert "flicker, over model" in done.stdout
+    assert "Tripod (1)" in done.stdout
+    assert {path.name for path in out.iterdir()} == {
+        "evaluation.json",
+        "evaluation.md",
+        "evaluation.html",
+        "1_moire.row.png",
+    }
+    summary = summary_of(out)
+    assert list(summary["all"]) == ["count", "input", "model", "smoothed"]
+    assert list(summary["by_scene"]) == ["tripod", "scrolling"]
+    assert summary["all"]["smoothed"]["flicker_over_model"]["mean"] < 0.6
+
+
+def test_longer_smoothing_takes_more_flicker_and_off_leaves_it_out(clips, tmp_path):
+    left = {}
+    for smooth in ("auto", "1.5", "off"):
+        out = tmp_path / smooth
+        done = evaluate("--clips", clips, "--no-baselines", "--smooth", smooth, "-o", out)
+        assert done.exit_code == 0, done.output
+        left[smooth] = summary_of(out)["all"].get("smoothed", {}).get("flicker_over_model")
+    assert left["1.5"]["mean"] < left["auto"]["mean"]
+    assert left["off"] is None
+
+
+@pytest.mark.parametrize("smooth", ["0", "soon"])
+def test_smoothing_that_is_none_is_refused(clips, tmp_path, smooth):
+    refused = evaluate("--clips", clips, "--smooth", smooth, "-o", tmp_path / "out")
+    assert refused.exit_code == 2
+    assert "smooth.seconds" in refused.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_picture_over_time_is_never_overwritten_unasked(clips, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "1_moire.row.png").write_text("mine")
+    refused = evaluate("--clips", clips, "-o", out)
+    assert refused.exit_code == 1
+    assert "1_moire.row.png: already exists" in refused.stderr.replace("\n", "")
+    assert (out / "1_moire.row.png").read_text() == "mine"
