@@ -27,7 +27,11 @@ def main() -> None:
     load = harness.warn_if_busy()
     clip = harness.make_clip(seconds=options.seconds, size=options.size, loop_s=options.loop_s)
     with harness.scratch() as folder:
-        runs = [_run_command(options, clip, folder) for _ in range(options.repeats)]
+        pairs = [
+            [_run_command(options, clip, folder, smooth=smooth) for smooth in ("auto", "off")]
+            for _ in range(options.repeats)
+        ]
+        runs, unsmoothed = ([pair[index] for pair in pairs] for index in range(2))
         legs = {
             name: [_run_leg(name, options, clip, folder) for _ in range(options.repeats)]
             for name in ("decode", "engine", "encode", "together")
@@ -40,11 +44,13 @@ def main() -> None:
     ]
     summary = {
         "command": _summarise_runs(runs),
+        "command_without_smoothing": _summarise_runs(unsmoothed),
         "alone": _summarise_legs(legs),
         "core_time": {key: harness.summary([s[key] for s in shares]) for key in shares[0]},
     }
     content = {
         "runs": runs,
+        "runs_without_smoothing": unsmoothed,
         "legs": legs,
         "core_time": shares,
         "summary": summary,
@@ -116,15 +122,24 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _run_command(options: argparse.Namespace, clip: Path, folder: Path) -> dict[str, Any]:
+def _run_command(
+    options: argparse.Namespace, clip: Path, folder: Path, *, smooth: str
+) -> dict[str, Any]:
     target = folder / "out.mp4"
     command = [harness.demoire(), "clean", str(clip), "-o", str(target), "--overwrite"]
     command += ["--engine", options.engine, "--model", options.model, "--codec", "h264"]
     command += ["--crf", str(options.crf), "--encoder-preset", options.encoder_preset]
-    command += ["--progress", "none", "--report", str(target.with_suffix(".json"))]
+    command += [
+        "--smooth",
+        smooth,
+        "--progress",
+        "none",
+        "--report",
+        str(target.with_suffix(".json")),
+    ]
     child = harness.run_child(command)
     report = harness.read_report(target.with_suffix(".json"))
-    print(f"demoire clean: {report['fps']:.2f} fps", flush=True)
+    print(f"demoire clean --smooth {smooth}: {report['fps']:.2f} fps", flush=True)
     return {
         "process_s": child.wall_s,
         "process_fps": report["frames_out"] / child.wall_s,
@@ -196,18 +211,26 @@ def _summarise_legs(legs: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str
 
 def _print(summary: Mapping[str, Any]) -> None:
     command, alone = summary["command"], summary["alone"]
-    rows: list[tuple[str, ...]] = [("demoire clean", "median (min to max)")]
+    plain = summary["command_without_smoothing"]
+    rows: list[tuple[str, ...]] = [("demoire clean", "median (min to max)", "--smooth off")]
     rows += [
-        (title, harness.spread(command[key]))
+        (title, harness.spread(command[key]), harness.spread(plain[key]))
         for title, key in (
             ("fps, pipeline", "pipeline_fps"),
             ("fps, whole process", "process_fps"),
             ("CPU ms per frame", "cpu_ms_per_frame"),
         )
     ]
-    rows += [(f"latency {key}", harness.spread(value)) for key, value in command["latency"].items()]
     rows += [
-        (f"blocked ms per frame, {key}", harness.spread(value))
+        (f"latency {key}", harness.spread(value), harness.spread(plain["latency"][key]))
+        for key, value in command["latency"].items()
+    ]
+    rows += [
+        (
+            f"blocked ms per frame, {key}",
+            harness.spread(value),
+            harness.spread(plain["blocked_ms_per_frame"][key]),
+        )
         for key, value in command["blocked_ms_per_frame"].items()
         if key not in ("source get", "sink put")  # there is nothing to wait for
     ]

@@ -102,6 +102,8 @@ class Smoothing:
 
     luma_s: float
     chroma_s: float
+    deband: bool = False
+    """Take away the bands that roll over a filmed screen, where some are found."""
 
     def __post_init__(self) -> None:
         if not (0 < self.luma_s < math.inf and 0 < self.chroma_s < math.inf):

@@ -93,14 +93,18 @@ class CleanConfig(Settings):
     """Share of the found fringes to remove; 0 changes nothing."""
 
 
+def _switch(value: object) -> object:
+    """Return `off` for what YAML makes of a bare `off`."""
+    return "off" if value is False else value
+
+
 def parse_smoothing(value: object) -> Literal["auto", "off"] | float:
     """Return `auto`, `off` or a time constant in seconds.
 
     Raises:
         ValueError: It is something else.
     """
-    if value is False:  # what YAML makes of a bare `off`
-        return "off"
+    value = _switch(value)
     if value == "auto" or value == "off":
         return value
     try:
@@ -120,6 +124,9 @@ class SmoothConfig(Settings):
     seconds: Annotated[Literal["auto", "off"] | float, PlainValidator(parse_smoothing)] = "auto"
     """How long the past of luma lasts, that of chroma five thirds of it: after so long it counts
     1/e. `auto` is 0.15, and off where nothing is cleaned (strength 0, engine identity)."""
+    deband: Annotated[Literal["auto", "off"], BeforeValidator(_switch)] = "auto"
+    """Whether bands that roll over a filmed monitor are taken away where they are found; only where
+    frames are blended."""
 
     def chosen(self, *, cleaned: bool) -> Smoothing | None:
         """Return what an engine is told.
@@ -130,7 +137,7 @@ class SmoothConfig(Settings):
         if self.seconds == "off" or (self.seconds == "auto" and not cleaned):
             return None
         luma_s = self.seconds if isinstance(self.seconds, float) else _AUTO_S
-        return Smoothing(luma_s=luma_s, chroma_s=luma_s * _CHROMA_LASTS)
+        return Smoothing(luma_s, luma_s * _CHROMA_LASTS, deband=self.deband == "auto")
 
 
 class EncoderConfig(Settings):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -24,7 +24,19 @@ from engines.smooth.motion import Homography, Thumbnail, at_scale
 from engines.smooth.trust import BLOCK, Blocks
 from engines.smooth.warp import Real, warp_into
 
-_THREADS = 4
+if TYPE_CHECKING:
+    from openvino import Node
+
+    from engines.smooth.smoother import Rows
+
+_CONFIG: dict[str, Any] = {
+    "PERFORMANCE_HINT": "LATENCY",
+    # Pinned threads wait for whatever decoder or encoder thread shares their core.
+    "ENABLE_CPU_PINNING": False,
+    "INFERENCE_PRECISION_HINT": "f32",
+    # By itself OpenVINO takes one for each physical core; memory is faster read by two.
+    "INFERENCE_NUM_THREADS": min(4, os.cpu_count() or 1),
+}
 _Grid = tuple[int, int, int, int]
 
 
@@ -40,7 +52,9 @@ class HostBlender:
         self._subsampling = [subsampling(picture_format, plane) for plane in range(len(shapes))]
         self._size = shapes[0][1] // BLOCK, shapes[0][0] // BLOCK
         self._level = 1 / (1 << (picture_format.bits - 8))  # 8-bit levels per code
+        self._format = picture_format
         self._graph = _BlendGraph(picture_format, shapes)
+        self._light: _LightGraph | None = None  # few clips have bands
         self._past: Sequence[Real] = [np.zeros(shape, np.float32) for shape in shapes]
         self._next: Sequence[Real] = [np.zeros(shape, np.float32) for shape in shapes]
         self._warped = [np.zeros(shape, np.float32) for shape in shapes]
@@ -55,6 +69,12 @@ class HostBlender:
         halves = [self._halved(plane) for plane in picture]
         self._half, self._means = halves[0], [self._block_means(half) for half in halves]
         return self._half, self._means
+
+    def relit(self, picture: Planes, gains: Rows) -> Planes:
+        """See `Blender.relit`."""
+        if self._light is None:
+            self._light = _LightGraph(self._format, [plane.shape for plane in picture])
+        return self._light.run(picture, gains)
 
     def compare(
         self, homography: Homography | None, tones: Sequence[Tone]
@@ -129,16 +149,8 @@ class _BlendGraph:
         self._grids = [
             block_grid(picture_format, plane, shape) for plane, shape in enumerate(shapes)
         ]
-        graph = _graph(self._grids, picture_format.dtype, picture_format.peak)
-        # Pinned threads wait for whatever decoder or encoder thread shares their core.
-        config: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "ENABLE_CPU_PINNING": False,
-            "INFERENCE_PRECISION_HINT": "f32",
-            # By itself OpenVINO takes one for each physical core; memory is faster read by two.
-            "INFERENCE_NUM_THREADS": min(_THREADS, os.cpu_count() or 1),
-        }
-        self._request = ov.Core().compile_model(graph, "CPU", config).create_infer_request()
+        graph = _graph(self._grids, picture_format)
+        self._request = ov.Core().compile_model(graph, "CPU", _CONFIG).create_infer_request()
 
     def run(
         self,
@@ -169,25 +181,75 @@ class _BlendGraph:
         return result
 
 
-def _graph(grids: Sequence[_Grid], dtype: type[np.uint8] | type[np.uint16], peak: int) -> ov.Model:
+class _LightGraph:
+    """Multiplies rows, fused as the blend is."""
+
+    def __init__(self, picture_format: PictureFormat, shapes: Sequence[tuple[int, ...]]) -> None:
+        self._format = picture_format
+        self._shapes = [(rows, columns) for rows, columns in shapes]
+        inputs, results = [], []
+        for plane, shape in enumerate(self._shapes):
+            codes = ops.parameter(list(shape), picture_format.dtype)
+            gain = ops.parameter([shape[0], 1], np.float32)
+            inputs += [codes, gain]
+            zero = ops.constant(np.float32(middle(picture_format, plane)))
+            lit = ops.add(ops.multiply(ops.subtract(ops.convert(codes, "f32"), zero), gain), zero)
+            results.append(ops.result(_rounded(lit, picture_format)))
+        model = ov.Model(results, inputs, "light")
+        self._request = ov.Core().compile_model(model, "CPU", _CONFIG).create_infer_request()
+
+    def run(self, picture: Planes, gains: Rows) -> Planes:
+        """Return new planes."""
+        result = empty_planes(self._format, self._shapes)
+        columns = [row_gains(gains, rows)[:, None] for rows, _ in self._shapes]
+        for plane, codes in enumerate(picture):
+            self._request.set_input_tensor(2 * plane, ov.Tensor(codes, shared_memory=True))
+            gain = ov.Tensor(columns[plane], shared_memory=True)
+            self._request.set_input_tensor(2 * plane + 1, gain)
+            tensor = ov.Tensor(result[plane], shared_memory=True)
+            self._request.set_output_tensor(plane, tensor)
+        self._request.infer()
+        return result
+
+
+def row_gains(gains: Rows, rows: int) -> Rows:
+    """Return gains of rows at half size for all rows of a plane; the last one's for padding."""
+    step = 1 if rows < 2 * len(gains) else 2
+    spread = np.repeat(gains, step)[:rows]
+    return np.pad(spread, (0, rows - len(spread)), mode="edge").astype(np.float32, copy=False)
+
+
+def middle(picture_format: PictureFormat, plane: int) -> int:
+    """Return the code of a plane that light does not change: no light, or no colour."""
+    if plane == 0 or picture_format.layout == "gbr":
+        return 0
+    return 1 << (picture_format.bits - 1)
+
+
+def _rounded(codes: Node, picture_format: PictureFormat) -> Node:
+    """Return codes as the format's integers."""
+    whole = ops.floor(ops.add(codes, ops.constant(np.float32(0.5))))
+    within = ops.clamp(whole, 0.0, float(picture_format.peak))
+    return ops.convert(within, "u8" if picture_format.dtype is np.uint8 else "u16")
+
+
+def _graph(grids: Sequence[_Grid], picture_format: PictureFormat) -> ov.Model:
     """Return the blend of all planes, each seen as blocks: (rows, 8, columns, 8) for luma.
 
     Inputs are picture, past, share, gain and offset of each; outputs the result and the new past.
     """
     inputs, results = [], []
-    half = ops.constant(np.float32(0.5))
     for grid in grids:
-        plane, past = ops.parameter(list(grid), dtype), ops.parameter(list(grid), np.float32)
+        plane = ops.parameter(list(grid), picture_format.dtype)
+        past = ops.parameter(list(grid), np.float32)
         share = ops.parameter([grid[0], 1, grid[2], 1], np.float32)
         gain, offset = ops.parameter([1], np.float32), ops.parameter([1], np.float32)
         inputs += [plane, past, share, gain, offset]
         before = ops.add(ops.multiply(past, gain), offset)
         apart = ops.subtract(ops.convert(plane, "f32"), before)
-        blended = ops.clamp(ops.add(before, ops.multiply(apart, share)), 0.0, float(peak))
-        narrow = ops.convert(
-            ops.floor(ops.add(blended, half)), "u8" if dtype is np.uint8 else "u16"
-        )
-        results += [ops.result(narrow), ops.result(blended)]
+        blended = ops.add(before, ops.multiply(apart, share))
+        bounded = ops.clamp(blended, 0.0, float(picture_format.peak))
+        results += [ops.result(_rounded(bounded, picture_format)), ops.result(bounded)]
     return ov.Model(results, inputs, "smoothing")
 
 

@@ -7,6 +7,7 @@ TensorRT have; the past goes in and comes out as tensors, so it never leaves the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,9 +16,12 @@ from torch.nn import functional
 
 from engines.engine import PictureFormat
 from engines.smooth.drift import Tone
-from engines.smooth.host import block_grid, subsampling
+from engines.smooth.host import block_grid, middle, row_gains, subsampling
 from engines.smooth.motion import Homography, Thumbnail, at_scale
 from engines.smooth.trust import BLOCK, Blocks
+
+if TYPE_CHECKING:
+    from engines.smooth.smoother import Rows
 
 _IN_PLACE = np.eye(3)
 
@@ -99,6 +103,7 @@ class TorchBlender:
         device: torch.device,
     ) -> None:
         self._step = SmoothingStep(picture_format).eval()
+        self._format = picture_format
         self._device = device
         self._scales = [subsampling(picture_format, plane) for plane in range(len(shapes))]
         self._codes = 1 << (picture_format.bits - 8)  # per 8-bit level
@@ -112,6 +117,10 @@ class TorchBlender:
         self._halves = [self._half(plane.to(torch.float32)) for plane in picture]
         luma = (self._halves[0][0, 0] + 0.5).floor().to(torch.uint8)
         return luma.cpu().numpy(), [self._block_means(half) for half in self._halves]
+
+    def relit(self, picture: tuple[Tensor, ...], gains: Rows) -> tuple[Tensor, ...]:
+        """See `Blender.relit`."""
+        return tuple(self._relit(codes, plane, gains) for plane, codes in enumerate(picture))
 
     def compare(
         self, homography: Homography | None, tones: Sequence[Tone]
@@ -140,6 +149,12 @@ class TorchBlender:
         result, self._past = self._step(picture, self._past, self._homographies, weights, scalars)
         self._homographies = self._matrices(None)
         return result
+
+    def _relit(self, codes: Tensor, plane: int, gains: Rows) -> Tensor:
+        rows = torch.from_numpy(row_gains(gains, codes.shape[2])).to(self._device)[:, None]
+        zero = middle(self._format, plane)
+        lit = (codes.to(torch.float32) - zero) * rows + zero
+        return (lit + 0.5).floor().clamp(0, self._format.peak).to(codes.dtype)
 
     def _matrices(self, homography: Homography | None) -> Tensor:
         matrix = _IN_PLACE if homography is None else homography

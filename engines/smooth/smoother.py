@@ -7,9 +7,11 @@ from typing import Generic, Protocol, TypeVar
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.engine import Flicker, Moment, PictureFormat, Smoothing
 from engines.smooth import trust
+from engines.smooth.bands import BandEstimator
 from engines.smooth.course import Course, Leg
 from engines.smooth.drift import Drift, Kind, Tone
 from engines.smooth.motion import Homography, Thumbnail
@@ -18,6 +20,9 @@ from engines.smooth.trust import Blocks
 
 _SAMPLED = 3
 """Every so manieth block across and down tells how the picture's tone changes."""
+
+Rows = NDArray[np.float32]
+"""A value for each row."""
 
 Picture = TypeVar("Picture")
 """Planes wherever they are: in memory, or on a device."""
@@ -33,6 +38,16 @@ class Blender(Protocol[Picture]):
         """Take the next picture: return its luma at half size, and each plane's block means.
 
         All in 8-bit levels: uint8 (H / 2, W / 2), and float32.
+        """
+        ...
+
+    def relit(self, picture: Picture, gains: Rows) -> Picture:
+        """Return the last picture looked at with each row brighter or darker, rounded.
+
+        Args:
+            picture: The picture.
+            gains: Of rows of luma at half size, (H / 2,); fewer where the rest is padding. RGB and
+                luma are multiplied, chroma's distance from the middle is.
         """
         ...
 
@@ -67,7 +82,7 @@ class Smoother(Generic[Picture]):
 
     Args:
         picture_format: Of its pictures.
-        smoothing: Time constants.
+        smoothing: Time constants, and whether bands go.
         blender: For pictures of this format.
     """
 
@@ -81,6 +96,9 @@ class Smoother(Generic[Picture]):
         kinds: list[Kind] = ["brightness", chroma, chroma]
         self._drift = Drift(kinds[: len(picture_format.plane_shapes)])
         self._tally = FlickerTally()
+        self._bands: BandEstimator | None = None
+        if smoothing.deband:
+            self._bands = BandEstimator(rows=max(1, picture_format.height // 2))
         self._last: list[Blocks] = []
 
     @property
@@ -95,12 +113,23 @@ class Smoother(Generic[Picture]):
             picture: As it was cleaned, padded as the blender needs it.
             moment: When it is shown.
         """
-        thumbnail, means = self._blender.look(picture)
-        rows, columns = max(1, self._format.height // 2), max(1, self._format.width // 2)
-        leg = self._course.next(thumbnail[:rows, :columns], moment)
+        thumbnail, means = self._look(picture)
+        gains = None
+        if self._bands is not None:
+            gains = self._bands.follow(thumbnail, time_s=moment.time_s, fresh=moment.reset)
+        if gains is not None:
+            picture = self._blender.relit(picture, gains)
+            thumbnail, means = self._look(picture)
+        leg = self._course.next(thumbnail, moment)
         result = self._begun(picture, means) if leg.fresh else self._blended(picture, means, leg)
         self._last = means
         return result
+
+    def _look(self, picture: Picture) -> tuple[Thumbnail, list[Blocks]]:
+        """Return what `Blender.look` does, without padding in the thumbnail."""
+        thumbnail, means = self._blender.look(picture)
+        rows, columns = max(1, self._format.height // 2), max(1, self._format.width // 2)
+        return thumbnail[:rows, :columns], means
 
     def _begun(self, picture: Picture, means: list[Blocks]) -> Picture:
         """Return a picture as it is: the first of a scene."""

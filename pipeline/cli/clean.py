@@ -30,6 +30,7 @@ def clean(
     assignments: options.Assignments = None,
     strength: options.Strength = None,
     smooth: options.Smooth = None,
+    deband: options.Deband = None,
     compare: options.Compare = None,
     compare_only: options.CompareOnly = None,
     debug_maps: options.DebugMaps = None,
@@ -64,6 +65,7 @@ def clean(
     given = {
         "clean.strength": strength,
         "smooth.seconds": smooth,
+        "smooth.deband": deband,
         "compare.layout": compare,
         "compare.only": compare_only,
         "maps.folder": debug_maps,

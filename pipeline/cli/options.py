@@ -77,6 +77,15 @@ Smooth = Annotated[
         rich_help_panel=_WHAT,
     ),
 ]
+Deband = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|off",
+        help="Whether dark bands that roll over a filmed monitor are taken away where they are"
+        " found. Default: auto.",
+        rich_help_panel=_WHAT,
+    ),
+]
 Compare = Annotated[
     str | None,
     typer.Option(

@@ -197,9 +197,10 @@ def test_a_bare_off_in_a_file_is_off(tmp_path):
 
 
 def test_automatic_smoothing_is_for_cleaned_pictures_and_seconds_for_all():
-    assert SmoothConfig().chosen(cleaned=True) == Smoothing(0.15, 0.25)
+    assert SmoothConfig().chosen(cleaned=True) == Smoothing(0.15, 0.25, deband=True)
     assert SmoothConfig().chosen(cleaned=False) is None
-    assert SmoothConfig(seconds=0.3).chosen(cleaned=False) == Smoothing(0.3, 0.5)
+    calm = SmoothConfig(seconds=0.3, deband=False)
+    assert calm.chosen(cleaned=False) == Smoothing(0.3, 0.5, deband=False)
 
 
 def test_the_fast_preset_does_not_smooth():
