@@ -154,7 +154,8 @@ class Request(Protocol):
     def result(self) -> list[Planes]:
         """Wait and return the cleaned pictures, in order; the arrays belong to the caller.
 
-        With smoothing, requests are asked in the order in which they were submitted.
+        With smoothing, requests are asked in the order in which they were submitted, and a result
+        is read again for the next one: it must not be written to.
         """
         ...
 

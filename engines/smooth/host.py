@@ -1,14 +1,17 @@
-"""The blender of planes in memory: OpenCV warps and measures, one fused OpenVINO graph blends.
+"""The blender of planes in memory: OpenCV moves and measures, fused OpenVINO graphs blend.
 
 OpenVINO compiles the blend of a plane (widen, subtract, weigh, add, round, narrow) into loops that
-run from cache: 1.8 ms for the three planes of 1080p, where OpenCV's `blendLinear` takes 1.3 for
-luma alone and knows no float32. The past is float32 because a share of a small difference rounds
-to nothing in 8 bits: at a share of 0.1, a ghost of four levels would stay for ever.
+run from cache: a millisecond for the three planes of 1080p on one core, where OpenCV's
+`blendLinear` takes 1.3 for luma alone.
+
+The past is what was shown, as bytes, and the 256ths that rounding took: without them a share of a
+small difference rounds to nothing, and at a share of 0.1 a ghost of four levels stays for ever.
+Where the past is moved they are dropped: between samples there is no telling them, and differences
+of one level that stay calm what is left of the fringes.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +25,7 @@ from engines.engine import CHROMA_SHIFT, PictureFormat, Planes
 from engines.smooth.drift import Tone
 from engines.smooth.motion import Homography, Thumbnail, at_scale
 from engines.smooth.trust import BLOCK, Blocks
-from engines.smooth.warp import Real, warp_into
+from engines.smooth.warp import warp_into
 
 if TYPE_CHECKING:
     from openvino import Node
@@ -34,9 +37,14 @@ _CONFIG: dict[str, Any] = {
     # Pinned threads wait for whatever decoder or encoder thread shares their core.
     "ENABLE_CPU_PINNING": False,
     "INFERENCE_PRECISION_HINT": "f32",
-    # By itself OpenVINO takes one for each physical core; memory is faster read by two.
-    "INFERENCE_NUM_THREADS": min(4, os.cpu_count() or 1),
+    # A second one doubles the CPU time and takes a tenth off the wait, which is for memory.
+    "INFERENCE_NUM_THREADS": 1,
 }
+_MIDDLE = 128
+"""256ths of a code that was not rounded."""
+_NUDGE = 0.12
+"""Of a code, towards the present, where nothing finer than codes is kept: at a share of a quarter,
+two codes then make a step of one either way, and a single one none."""
 _Grid = tuple[int, int, int, int]
 
 
@@ -53,12 +61,13 @@ class HostBlender:
         self._size = shapes[0][1] // BLOCK, shapes[0][0] // BLOCK
         self._level = 1 / (1 << (picture_format.bits - 8))  # 8-bit levels per code
         self._format = picture_format
-        self._graph = _BlendGraph(picture_format, shapes)
+        self._still = _BlendGraph(picture_format, shapes, exact=True)
+        self._moving = _BlendGraph(picture_format, shapes, exact=False)
         self._light: _LightGraph | None = None  # few clips have bands
-        self._past: Sequence[Real] = [np.zeros(shape, np.float32) for shape in shapes]
-        self._next: Sequence[Real] = [np.zeros(shape, np.float32) for shape in shapes]
-        self._warped = [np.zeros(shape, np.float32) for shape in shapes]
-        self._moved: Sequence[Real] = self._past
+        self._past: Planes = empty_planes(picture_format, shapes)
+        self._rest = [np.full(shape, _MIDDLE, np.uint8) for shape in shapes]
+        self._warped = empty_planes(picture_format, shapes)
+        self._in_place = False
         # Of the present, and of the past as it lies: luma at half size, each plane's block means.
         self._half = self._past_half = np.zeros((1, 1), np.uint8)
         self._means: list[Blocks] = []
@@ -79,18 +88,15 @@ class HostBlender:
     def compare(
         self, homography: Homography | None, tones: Sequence[Tone]
     ) -> tuple[Blocks, list[Blocks]]:
-        """See `Blender.compare`; the past's luma is rounded to bytes for it."""
-        half: NDArray[Any] = self._past_half
+        """See `Blender.compare`."""
+        self._in_place = homography is None
+        half = self._past_half
         if homography is not None:
             planes = zip(self._past, self._warped, self._subsampling, strict=True)
             for plane, target, scale in planes:
                 warp_into(plane, at_scale(homography, *scale), target)
-            self._moved = self._warped
-            half = self._level * _shrunk(self._warped[0], factor=2)
-            self._past_means = [
-                self._block_means(half),
-                *[self._level * self._block_means(plane) for plane in self._warped[1:]],
-            ]
+            halves = [self._halved(plane) for plane in self._warped]
+            half, self._past_means = halves[0], [self._block_means(h) for h in halves]
         self._past_means = [
             means * np.float32(tone.gain) + np.float32(tone.offset)
             for means, tone in zip(self._past_means, tones, strict=True)
@@ -103,10 +109,17 @@ class HostBlender:
         return error, offsets
 
     def blend(self, picture: Planes, shares: Sequence[Blocks], tones: Sequence[Tone]) -> Planes:
-        """See `Blender.blend`; the result is new arrays."""
-        result = self._graph.run(picture, self._moved, shares, tones, into=self._next)
-        self._past, self._next = self._next, self._past
-        self._moved = self._past
+        """See `Blender.blend`; the result is new arrays, which the next picture is blended with."""
+        if self._in_place:
+            result, self._rest = self._still.run(
+                picture, self._past, shares, tones, rest=self._rest
+            )
+        else:
+            result, _ = self._moving.run(picture, self._warped, shares, tones)
+            for rest in self._rest:
+                rest.fill(_MIDDLE)
+        self._past = result
+        self._in_place = False
         self._past_half = self._halved(result[0])
         # Shares are the same all over a block, so its mean is blended as its samples are.
         self._past_means = [
@@ -140,29 +153,46 @@ def _shrunk(plane: NDArray[Any], *, factor: int) -> NDArray[Any]:
 
 
 class _BlendGraph:
-    """The fused graph for planes of one format."""
+    """The fused graph for planes of one format.
 
-    def __init__(self, picture_format: PictureFormat, shapes: Sequence[tuple[int, int]]) -> None:
+    Args:
+        picture_format: Of the pictures.
+        shapes: (H, W) of each plane.
+        exact: Whether it takes and gives what rounding takes.
+    """
+
+    def __init__(
+        self, picture_format: PictureFormat, shapes: Sequence[tuple[int, int]], *, exact: bool
+    ) -> None:
         self._format = picture_format
         self._codes = 1 << (picture_format.bits - 8)  # per 8-bit level
         self._shapes = list(shapes)
         self._grids = [
             block_grid(picture_format, plane, shape) for plane, shape in enumerate(shapes)
         ]
-        graph = _graph(self._grids, picture_format)
+        graph = _graph(self._grids, picture_format, exact=exact)
         self._request = ov.Core().compile_model(graph, "CPU", _CONFIG).create_infer_request()
 
     def run(
         self,
         picture: Planes,
-        past: Sequence[Real],
+        past: Planes,
         shares: Sequence[Blocks],
         tones: Sequence[Tone],
         *,
-        into: Sequence[Real],
-    ) -> Planes:
-        """Return the blended planes, new arrays; the same unrounded is written to `into`."""
+        rest: Sequence[NDArray[np.uint8]] = (),
+    ) -> tuple[Planes, list[NDArray[np.uint8]]]:
+        """Return the blended planes, and, of an exact graph, their 256ths: new arrays.
+
+        Args:
+            picture: Codes.
+            past: Codes.
+            shares: Of the picture in the result.
+            tones: What has become of the past's levels.
+            rest: 256ths of the past, for an exact graph.
+        """
         result = empty_planes(self._format, self._shapes)
+        left = [np.empty(plane.shape, np.uint8) for plane in rest]
         inputs: list[NDArray[Any]] = []
         outputs: list[NDArray[Any]] = []
         for plane, grid in enumerate(self._grids):
@@ -170,15 +200,15 @@ class _BlendGraph:
             tone = tones[plane]
             scalars = np.array([tone.gain, tone.offset * self._codes], np.float32)
             inputs += [picture[plane].reshape(grid), past[plane].reshape(grid), weights]
-            inputs += [scalars[:1], scalars[1:]]
-            outputs += [result[plane].reshape(grid), into[plane].reshape(grid)]
+            inputs += [scalars[:1], scalars[1:], *(p.reshape(grid) for p in rest[plane:][:1])]
+            outputs += [p[plane].reshape(grid) for p in (result, left) if p]
         # The arrays outlive the call: OpenVINO holds their addresses only.
         for index, values in enumerate(inputs):
             self._request.set_input_tensor(index, ov.Tensor(values, shared_memory=True))
         for index, values in enumerate(outputs):
             self._request.set_output_tensor(index, ov.Tensor(values, shared_memory=True))
         self._request.infer()
-        return result
+        return result, left
 
 
 class _LightGraph:
@@ -192,9 +222,11 @@ class _LightGraph:
             codes = ops.parameter(list(shape), picture_format.dtype)
             gain = ops.parameter([shape[0], 1], np.float32)
             inputs += [codes, gain]
-            zero = ops.constant(np.float32(middle(picture_format, plane)))
+            zero = _number(middle(picture_format, plane))
             lit = ops.add(ops.multiply(ops.subtract(ops.convert(codes, "f32"), zero), gain), zero)
-            results.append(ops.result(_rounded(lit, picture_format)))
+            bounded = ops.clamp(ops.add(lit, _number(0.5)), 0.0, picture_format.peak + 0.998)
+            narrow = "u8" if picture_format.dtype is np.uint8 else "u16"
+            results.append(ops.result(ops.convert(ops.floor(bounded), narrow)))
         model = ov.Model(results, inputs, "light")
         self._request = ov.Core().compile_model(model, "CPU", _CONFIG).create_infer_request()
 
@@ -226,31 +258,43 @@ def middle(picture_format: PictureFormat, plane: int) -> int:
     return 1 << (picture_format.bits - 1)
 
 
-def _rounded(codes: Node, picture_format: PictureFormat) -> Node:
-    """Return codes as the format's integers."""
-    whole = ops.floor(ops.add(codes, ops.constant(np.float32(0.5))))
-    within = ops.clamp(whole, 0.0, float(picture_format.peak))
-    return ops.convert(within, "u8" if picture_format.dtype is np.uint8 else "u16")
-
-
-def _graph(grids: Sequence[_Grid], picture_format: PictureFormat) -> ov.Model:
+def _graph(grids: Sequence[_Grid], picture_format: PictureFormat, *, exact: bool) -> ov.Model:
     """Return the blend of all planes, each seen as blocks: (rows, 8, columns, 8) for luma.
 
-    Inputs are picture, past, share, gain and offset of each; outputs the result and the new past.
+    Inputs are picture, past, share, gain and offset of each, and 256ths of an exact one; outputs
+    the result, and its 256ths.
     """
     inputs, results = [], []
     for grid in grids:
-        plane = ops.parameter(list(grid), picture_format.dtype)
-        past = ops.parameter(list(grid), np.float32)
+        plane, past = (ops.parameter(list(grid), picture_format.dtype) for _ in range(2))
         share = ops.parameter([grid[0], 1, grid[2], 1], np.float32)
         gain, offset = ops.parameter([1], np.float32), ops.parameter([1], np.float32)
         inputs += [plane, past, share, gain, offset]
-        before = ops.add(ops.multiply(past, gain), offset)
+        before = ops.convert(past, "f32")
+        if exact:
+            rest = ops.parameter(list(grid), np.uint8)
+            inputs.append(rest)
+            part = ops.multiply(ops.convert(rest, "f32"), _number(1 / 256))
+            # The codes were rounded from half above; a 256th stands for its middle.
+            before = ops.add(before, ops.add(part, _number(1 / 512 - 0.5)))
+        before = ops.add(ops.multiply(before, gain), offset)
         apart = ops.subtract(ops.convert(plane, "f32"), before)
-        blended = ops.add(before, ops.multiply(apart, share))
-        bounded = ops.clamp(blended, 0.0, float(picture_format.peak))
-        results += [ops.result(_rounded(bounded, picture_format)), ops.result(bounded)]
+        step = ops.multiply(apart, share)
+        if not exact:
+            step = ops.add(step, ops.clamp(apart, -_NUDGE, _NUDGE))
+        blended = ops.add(ops.add(before, step), _number(0.5))
+        bounded = ops.clamp(blended, 0.0, picture_format.peak + 0.998)
+        whole = ops.floor(bounded)
+        narrow = "u8" if picture_format.dtype is np.uint8 else "u16"
+        results.append(ops.result(ops.convert(whole, narrow)))
+        if exact:
+            left = ops.floor(ops.multiply(ops.subtract(bounded, whole), _number(256)))
+            results.append(ops.result(ops.convert(left, "u8")))
     return ov.Model(results, inputs, "smoothing")
+
+
+def _number(value: float) -> Node:
+    return ops.constant(np.float32(value))
 
 
 def subsampling(picture_format: PictureFormat, plane: int) -> tuple[int, int]:

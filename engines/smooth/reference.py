@@ -129,6 +129,8 @@ class TorchBlender:
         self._homographies = self._matrices(homography)
         past = self._past
         if homography is not None:
+            # As bytes are, see `host`: what is moved is what was shown.
+            past = self._past = tuple((plane + 0.5).floor() for plane in past)
             moves = zip(past, self._homographies, strict=True)
             past = tuple(warp(plane, matrix) for plane, matrix in moves)
         apart = [

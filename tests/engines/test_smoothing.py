@@ -314,7 +314,7 @@ def test_torch_and_opencv_agree():
         for a, b in zip(one, other, strict=True):
             # OpenCV warps in steps of 1/32 pixel and compares bytes.
             apart = np.abs(a.astype(int) - b[0, 0].numpy())
-            assert apart.mean() < 0.4
+            assert apart.mean() < 0.5
             assert np.mean(apart > 2) < 0.01
 
 
