@@ -1,6 +1,7 @@
 """Temporal smoothing: the past, moved to where the picture is now, blended in where it explains it.
 
-`motion` finds where the picture went, `course` decides what the past is worth, `trust` says where
-it is to be believed, and two modules do the arithmetic by the same rules: `reference` in torch, on
-whatever device the network's output is, and `host` with OpenCV and OpenVINO, on planes in memory.
+`smoother` goes from picture to picture: `bands` finds what rolls over a filmed monitor, `motion`
+where the plane went, `course` what the past is worth, `drift` how exposure changes, `trust` where
+the past is believed, `tally` how much flicker goes. Whole planes are for a `Blender`: `host` with
+OpenCV and OpenVINO on planes in memory (`warp` moves them), `reference` in torch on any device.
 """

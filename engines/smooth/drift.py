@@ -46,10 +46,12 @@ class Drift:
     def __init__(self, kinds: Sequence[Kind]) -> None:
         self._kinds = list(kinds)
         self._rates = [0.0] * len(kinds)  # a second
+        self._known = [0] * len(kinds)
 
     def forget(self) -> None:
         """Another scene begins."""
         self._rates = [0.0] * len(self._kinds)
+        self._known = [0] * len(self._kinds)
 
     def step(self, elapsed_s: float) -> list[Tone]:
         """Return what becomes of the past within so many seconds if it goes on like that."""
@@ -70,7 +72,9 @@ class Drift:
             elapsed_s: Seconds between the two.
         """
         change = tone_change(before.ravel(), after.ravel(), self._kinds[plane])
-        share = 1 - math.exp(-elapsed_s / _TAU_S)
+        self._known[plane] += 1
+        # The first changes are averaged: a camera adapts most when it has just been started.
+        share = max(1 / self._known[plane], 1 - math.exp(-elapsed_s / _TAU_S))
         self._rates[plane] += share * (change / elapsed_s - self._rates[plane])
 
 

@@ -28,6 +28,6 @@ LOW = 2.0
 """Weight of what a whole block, or its colour, differs by: noise averages out there."""
 NOISE = 1.2
 FLOOR = 0.5
-NOISE_RANGE = (1.2, 3.0)
+NOISE_RANGE = (1.2, 5.0)
 BEGIN, END = 2.0, 4.0
 """Of the noise: what is trusted wholly, and what not at all."""
