@@ -145,7 +145,8 @@ class Smoother(Generic[Picture]):
             self._drift.learn(plane, moved[sample], after[sample], elapsed_s=leg.elapsed_s)
         tones = self._drift.step(leg.elapsed_s)
         error, offsets = self._blender.compare(leg.homography, tones)
-        trusted = trusted_blocks(error, offsets)
+        most = trust.MOST_NOISE if leg.homography is None else trust.MOST_NOISE_MOVED
+        trusted = trusted_blocks(error, offsets, most_noise=most)
         # In RGB colour is told by all planes: one blended harder would tint what changes.
         least = [leg.luma, *[leg.luma if self._format.layout == "gbr" else leg.chroma] * 2]
         shares = [1 - (1 - share) * trusted for share in least[: len(means)]]
@@ -154,17 +155,18 @@ class Smoother(Generic[Picture]):
         return self._blender.blend(picture, shares, tones)
 
 
-def trusted_blocks(error: Blocks, offsets: Sequence[Blocks]) -> Blocks:
+def trusted_blocks(error: Blocks, offsets: Sequence[Blocks], *, most_noise: float) -> Blocks:
     """Return how far the past is trusted in each block, 0..1; see `engines.smooth.trust`.
 
     Args:
         error: Mean absolute difference of luma.
         offsets: Mean difference of each plane.
+        most_noise: What more than that differs is no noise, in 8-bit levels.
     """
     for offset in offsets:
         error = np.maximum(error, trust.LOW * np.abs(offset))
     noise = trust.NOISE * (1 / float(np.mean(1 / (error + trust.FLOOR))) - trust.FLOOR)
-    noise = min(max(noise, trust.NOISE_RANGE[0]), trust.NOISE_RANGE[1])
+    noise = min(max(noise, trust.LEAST_NOISE), most_noise)
     around = cv2.dilate(error, np.ones((3, 3), np.uint8))  # no value beyond the edge
     around = cv2.blur(around, (3, 3), borderType=cv2.BORDER_REPLICATE)
     scale = 1 / (trust.END - trust.BEGIN)

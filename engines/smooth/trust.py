@@ -5,7 +5,7 @@ present and the past is noise and what is left of fringes, about as much everywh
 something that moved: more than that. All levels are those of 8 bits.
 
     e = max(mean of |d|, LOW * |mean of d|, LOW * |mean of d| of each chroma plane)
-    n = NOISE * (1 / mean over all blocks of 1 / (e + FLOOR) - FLOOR), within NOISE_RANGE
+    n = NOISE * (1 / mean over all blocks of 1 / (e + FLOOR) - FLOOR), within bounds
     e becomes the largest of 3x3 blocks, then the mean of 3x3 blocks
     trust = (END - e / n) / (END - BEGIN), within 0..1
 
@@ -28,6 +28,8 @@ LOW = 2.0
 """Weight of what a whole block, or its colour, differs by: noise averages out there."""
 NOISE = 1.2
 FLOOR = 0.5
-NOISE_RANGE = (1.2, 5.0)
+LEAST_NOISE = 1.2
+MOST_NOISE, MOST_NOISE_MOVED = 5.0, 2.0
+"""Levels. Where the whole picture moves and plays, no block is quiet, and what differs is motion."""
 BEGIN, END = 2.0, 4.0
 """Of the noise: what is trusted wholly, and what not at all."""
