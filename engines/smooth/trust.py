@@ -30,6 +30,6 @@ NOISE = 1.2
 FLOOR = 0.5
 LEAST_NOISE = 1.2
 MOST_NOISE, MOST_NOISE_MOVED = 5.0, 2.0
-"""Levels. Where the whole picture moves and plays, no block is quiet, and what differs is motion."""
+"""Levels. Where everything moves and plays, no block is quiet, and what differs is motion."""
 BEGIN, END = 2.0, 4.0
 """Of the noise: what is trusted wholly, and what not at all."""

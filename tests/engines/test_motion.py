@@ -191,3 +191,10 @@ def test_a_homography_of_chroma_moves_its_samples_with_the_pixels_they_stand_for
     sample = np.array([[50.5, 30.5]], np.float32)
     moved = mapped(full, pixel)
     np.testing.assert_allclose(mapped(at_scale(full, 2, 2), sample), (moved - 0.5) / 2, atol=1e-3)
+
+
+def test_noise_of_an_empty_page_is_no_movement():
+    rng = np.random.default_rng(3)
+    pages = [np.clip(180 + rng.normal(0, 5, (HEIGHT, WIDTH)), 0, 255) for _ in range(2)]
+    found = motion_between(*(page.astype(np.uint8) for page in pages))
+    np.testing.assert_array_equal(found.homography, np.eye(3))
