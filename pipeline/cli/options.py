@@ -157,7 +157,10 @@ Engine = Annotated[
 Model = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="Network: nano, or an ONNX file of ours.", rich_help_panel=_ENGINE
+        metavar="NAME",
+        help="Network: nano; base, which keeps more of small letters and takes several times as"
+        " long; or an ONNX file of ours. Default: nano.",
+        rich_help_panel=_ENGINE,
     ),
 ]
 Codec = Annotated[
