@@ -151,14 +151,13 @@ def _halve(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _check(network: Network, content: bytes) -> None:
     """Raise unless OpenVINO gets from the file what torch gets from the network."""
-    from engines.backends.openvino_quiet import ov
+    from engines.backends.openvino_quiet import core
 
     inputs = (*_picture(network.config.multiple, (3, 2)), torch.ones(1))
     with torch.inference_mode():
         wanted = IntegerPlanes(network, "420", 8)(inputs[:3], inputs[3])
-    core = ov.Core()
     config = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = core.compile_model(core.read_model(content), "CPU", config)
+    compiled = core().compile_model(core().read_model(content), "CPU", config)
     found = compiled([tensor.numpy() for tensor in inputs])
     for name, tensor in zip(OUTPUTS, wanted, strict=True):
         difference = np.abs(found[name].astype(np.int16) - tensor.numpy().astype(np.int16))

@@ -30,7 +30,7 @@ from engines.view import MULTIPLE_KEY
 
 try:
     from engines.backends.openvino_graph import build_graph
-    from engines.backends.openvino_quiet import ov
+    from engines.backends.openvino_quiet import core, ov
     from engines.smooth.host import HostBlender
     from engines.smooth.smoother import Smoother
 except ImportError as error:
@@ -204,7 +204,6 @@ class OpenVinoEngine:
 
     def __init__(self, *, model: str = "nano", **options: object) -> None:
         self.options = parse_options(OpenVinoOptions, "openvino", options)
-        self._core = ov.Core()
         self._exported = self._read(model_path(model))
         self._multiple = int(
             self._exported.get_rt_info(["framework", MULTIPLE_KEY]).astype(str)  # one of ours
@@ -215,7 +214,7 @@ class OpenVinoEngine:
         self.info = EngineInfo(
             backend="openvino",
             model=model,
-            device=f"CPU: {self._core.get_property('CPU', 'FULL_DEVICE_NAME').strip()}",
+            device=f"CPU: {core().get_property('CPU', 'FULL_DEVICE_NAME').strip()}",
             precision=self._precision_of(smallest),
             version=f"OpenVINO {ov.__version__}",
         )
@@ -237,7 +236,7 @@ class OpenVinoEngine:
         if not path.is_file():
             raise EngineError(f"{path} does not exist; write it with `demoire export`")
         try:
-            model = self._core.read_model(path)
+            model = core().read_model(path)
         except RuntimeError as error:
             raise EngineError(f"{path}: OpenVINO cannot read it: {error}") from error
         if not model.has_rt_info(["framework", MULTIPLE_KEY]):
@@ -273,7 +272,7 @@ class OpenVinoEngine:
         if self.options.cache_dir is not None:
             config["CACHE_DIR"] = str(self.options.cache_dir)
         try:
-            return self._core.compile_model(graph, "CPU", config)
+            return core().compile_model(graph, "CPU", config)
         except RuntimeError as error:
             raise EngineError(f"openvino cannot compile {picture_format}: {error}") from error
 

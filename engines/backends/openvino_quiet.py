@@ -5,6 +5,7 @@ imported, and leaves a thread behind. Without that package it falls back to a st
 """
 
 import sys
+from functools import cache
 
 # None makes the import fail; a program that has imported it already made its own choice.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -12,4 +13,15 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov  # noqa: E402  (must follow the line above)
 from openvino import opset13 as ops  # noqa: E402
 
-__all__ = ["ops", "ov"]
+__all__ = ["core", "ops", "ov"]
+
+
+@cache
+def core() -> ov.Core:
+    """Return the process's one Core, made at the first call and never released.
+
+    The CPU plug-in gives the thread that loads it a stack for signals, and unmaps it with the last
+    Core. With several Cores, or one that another thread releases, a stack that is gone stays in
+    place, and the next Ctrl-C ends the process with a segmentation fault.
+    """
+    return ov.Core()

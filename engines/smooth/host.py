@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.backends.openvino_quiet import ops, ov
+from engines.backends.openvino_quiet import core, ops, ov
 from engines.backends.padding import empty_planes
 from engines.engine import CHROMA_SHIFT, PictureFormat, Planes
 from engines.smooth.drift import Tone
@@ -171,7 +171,7 @@ class _BlendGraph:
             block_grid(picture_format, plane, shape) for plane, shape in enumerate(shapes)
         ]
         graph = _graph(self._grids, picture_format, exact=exact)
-        self._request = ov.Core().compile_model(graph, "CPU", _CONFIG).create_infer_request()
+        self._request = core().compile_model(graph, "CPU", _CONFIG).create_infer_request()
 
     def run(
         self,
@@ -228,7 +228,7 @@ class _LightGraph:
             narrow = "u8" if picture_format.dtype is np.uint8 else "u16"
             results.append(ops.result(ops.convert(ops.floor(bounded), narrow)))
         model = ov.Model(results, inputs, "light")
-        self._request = ov.Core().compile_model(model, "CPU", _CONFIG).create_infer_request()
+        self._request = core().compile_model(model, "CPU", _CONFIG).create_infer_request()
 
     def run(self, picture: Planes, gains: Rows) -> Planes:
         """Return new planes."""

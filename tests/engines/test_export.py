@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="needs the extra `train`")
 import onnx
 import torch
 
-from engines.backends.openvino_quiet import ov
+from engines.backends.openvino_quiet import core
 from engines.engine import EngineError
 from engines.export import INPUTS, OUTPUTS, export_onnx
 from engines.models.network import Network, NetworkConfig
@@ -78,7 +78,7 @@ def test_the_file_agrees_with_the_module(small_model, network, height, width, co
         module = IntegerPlanes(network, "420", 8)
         wanted = module(tuple(map(torch.from_numpy, planes)), torch.from_numpy(strength))
     config = {"INFERENCE_PRECISION_HINT": "f32"}
-    found = ov.Core().compile_model(small_model, "CPU", config)([*planes, strength])
+    found = core().compile_model(small_model, "CPU", config)([*planes, strength])
     for name, tensor in zip(OUTPUTS, wanted, strict=True):
         difference = np.abs(found[name].astype(int) - tensor.numpy())
         assert difference.max() <= 1

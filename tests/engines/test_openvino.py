@@ -1,5 +1,7 @@
 """What only the OpenVINO back end promises."""
 
+import subprocess
+import sys
 from itertools import product
 
 import numpy as np
@@ -7,14 +9,14 @@ import pytest
 
 from engines.backends.openvino import OpenVinoEngine
 from engines.backends.openvino_graph import build_graph
-from engines.backends.openvino_quiet import ov
+from engines.backends.openvino_quiet import core, ov
 from engines.engine import CHROMA_SHIFT, PictureFormat
 from engines.errors import EngineError
 from engines.models import model_path
 
-CAN_BF16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+CAN_BF16 = "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 # A CPU that only emulates bf16 can, but OpenVINO does not choose it there.
-PREFERS_BF16 = ov.Core().get_property("CPU", "INFERENCE_PRECISION_HINT") == ov.Type.bf16
+PREFERS_BF16 = core().get_property("CPU", "INFERENCE_PRECISION_HINT") == ov.Type.bf16
 
 
 def noise(picture_format, seed=0, low=0, high=None):
@@ -38,11 +40,10 @@ def test_edges_are_those_of_the_module(small_model, network, layout, bits):
     with torch.inference_mode():
         module = IntegerPlanes(network, layout, bits)
         wanted = module(tuple(map(torch.from_numpy, planes)), torch.from_numpy(strength))
-    core = ov.Core()
     graph = build_graph(
-        core.read_model(small_model), picture_format, tuple(plane.shape for plane in planes)
+        core().read_model(small_model), picture_format, tuple(plane.shape for plane in planes)
     )
-    compiled = core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     found = compiled([*planes, strength])
     for index, tensor in enumerate(wanted):
         difference = np.abs(found[index].astype(int) - tensor.numpy().astype(int))
@@ -176,3 +177,25 @@ def test_the_shipped_nano_changes_little_of_a_plain_picture():
     session.close()
     for plane in cleaned:
         assert np.abs(plane.astype(int) - 120).mean() < 2
+
+
+ENGINES_COME_AND_GO = """
+import signal
+
+from engines.backends.openvino import OpenVinoEngine
+
+caught = []
+signal.signal(signal.SIGINT, lambda *_: caught.append(True))
+first, second = OpenVinoEngine(), OpenVinoEngine()
+del first
+del second
+signal.raise_signal(signal.SIGINT)
+print("caught", caught)
+"""
+
+
+def test_ctrl_c_is_survived_after_engines_have_come_and_gone():
+    found = subprocess.run(
+        [sys.executable, "-c", ENGINES_COME_AND_GO], capture_output=True, text=True
+    )
+    assert found.stdout == "caught [True]\n", found

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.backends.openvino_blocks import blocks_as_channels
-from engines.backends.openvino_quiet import ops, ov
+from engines.backends.openvino_quiet import core, ops, ov
 from engines.models import SHIPPED, model_path
 
 BLOCKS = given(
@@ -34,7 +34,7 @@ def shuffle(shape, side, mode):
 
 
 def run(model, value):
-    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return compiled([value])[0]
 
 
@@ -97,7 +97,7 @@ def test_names_of_values_stay():
 
 @pytest.mark.parametrize("model", SHIPPED)
 def test_shipped_network_is_rewritten_at_every_edge(model):
-    graph = ov.Core().read_model(model_path(model))
+    graph = core().read_model(model_path(model))
     graph.reshape(dict(zip("yuv", ([1, 1, 64, 128], [1, 1, 32, 64], [1, 1, 32, 64]), strict=True)))
     before = kinds(graph)
     blocks_as_channels(graph)

@@ -322,7 +322,7 @@ def test_the_step_is_made_of_what_onnx_and_openvino_have(tmp_path):
     torch = pytest.importorskip("torch", reason="needs the extra `torch`")
     pytest.importorskip("onnx", reason="needs the extra `train`")
 
-    from engines.backends.openvino_quiet import ov
+    from engines.backends.openvino_quiet import core
     from engines.smooth.motion import at_scale
     from engines.smooth.reference import SmoothingStep
 
@@ -343,8 +343,8 @@ def test_the_step_is_made_of_what_onnx_and_openvino_have(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter calls what torch has deprecated
         torch.onnx.export(step, arguments, path, dynamo=True, verbose=False, opset_version=20)
-    compiled = ov.Core().compile_model(
-        ov.Core().read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = core().compile_model(
+        core().read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )
     found = compiled([t.numpy() for t in (*picture, *past, matrices, *shares, tones)])
     result, blended = step(*arguments)
