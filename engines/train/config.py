@@ -35,6 +35,10 @@ class TrainConfig(BaseModel):
     """Memory for decoded pairs, of each process. Where all do not fit, pictures take turns and
     each is cut several times before the next is decoded."""
 
+    device_cache_gb: float = Field(default=8.0, ge=0)
+    """Memory of a GPU for shards, of each process: crops are cut there. When it is full, the newest
+    shards take the place of the oldest. 0 cuts crops on the host."""
+
     steps: int = Field(default=20_000, ge=1)
     """Length of the learning-rate schedule; a resumed run keeps its own count."""
     minutes: float | None = Field(default=None, ge=0)

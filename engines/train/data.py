@@ -34,8 +34,8 @@ class Samples(Protocol):
         """The held-out samples, (N, 2, 3/2 S, S), one array for each size."""
         ...
 
-    def batch(self, rng: random.Random, count: int) -> NDArray[np.uint8]:
-        """Return random crops, turned and mirrored: (count, 2, 3/2 crop, crop)."""
+    def batch(self, rng: random.Random, count: int) -> Tensor:
+        """Return random crops, turned and mirrored: (count, 2, 3/2 crop, crop) uint8, anywhere."""
         ...
 
     def refresh(self) -> None:
@@ -71,11 +71,16 @@ class Shards:
         """The first shard's samples, whole."""
         return [next(iter(self._open.values()))]
 
-    def batch(self, rng: random.Random, count: int) -> NDArray[np.uint8]:
-        """Return random crops, turned and mirrored: (count, 2, 3/2 crop, crop)."""
-        shards = list(self._open.values())[1:]
-        return np.stack(
-            [cut_sample(_pick(shards, rng), rng, crop=self._crop) for _ in range(count)]
+    @property
+    def training(self) -> Sequence[NDArray[np.uint8]]:
+        """All other shards, those found last at the end."""
+        return list(self._open.values())[1:]
+
+    def batch(self, rng: random.Random, count: int) -> Tensor:
+        """Return random crops, turned and mirrored: (count, 2, 3/2 crop, crop) uint8."""
+        shards = self.training
+        return torch.from_numpy(
+            np.stack([cut_sample(_pick(shards, rng), rng, crop=self._crop) for _ in range(count)])
         )
 
 
@@ -89,7 +94,7 @@ def _open_shard(path: Path, crop: int) -> NDArray[np.uint8]:
     return shard
 
 
-def _pick(shards: list[NDArray[np.uint8]], rng: random.Random) -> NDArray[np.uint8]:
+def _pick(shards: Sequence[NDArray[np.uint8]], rng: random.Random) -> NDArray[np.uint8]:
     shard = rng.choice(shards)
     return cast(NDArray[np.uint8], shard[rng.randrange(len(shard))])
 
@@ -122,8 +127,8 @@ def split_planes(batch: Tensor) -> Planes:
     return unit[:, :, :size], chroma[..., : size // 2], chroma[..., size // 2 :]
 
 
-def both_planes(batch: NDArray[np.uint8], device: str) -> tuple[Planes, Planes]:
+def both_planes(batch: Tensor | NDArray[np.uint8], device: str) -> tuple[Planes, Planes]:
     """Return the planes of pictures and of truths, (N, 2, 3/2 H, W) uint8, on a device."""
     # A copy: a memory-mapped shard cannot be written, and torch warns of that.
-    tensor = torch.from_numpy(np.array(batch)).to(device)
+    tensor = (batch if isinstance(batch, Tensor) else torch.from_numpy(np.array(batch))).to(device)
     return split_planes(tensor[:, 0]), split_planes(tensor[:, 1])

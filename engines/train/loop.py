@@ -221,8 +221,9 @@ class Training:
     def _follow(self) -> None:
         """Move the average; it follows faster at the start, when the weights are still far off."""
         decay = min(self.config.average, (1 + self.step) / (10 + self.step))
-        for a, b in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            a.lerp_(b, 1 - decay)
+        torch._foreach_lerp_(
+            list(self.average.parameters()), list(self.network.parameters()), 1 - decay
+        )
 
     def _agree(self, loss: float, *, late: bool, interrupted: bool) -> tuple[float, bool, bool]:
         """Return the mean loss, and what any process of the team has noticed."""

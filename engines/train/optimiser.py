@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -41,40 +42,48 @@ class Muon(torch.optim.Optimizer):
         """Move every parameter that has a gradient."""
         assert closure is None
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
+            moved = [parameter for parameter in group["params"] if parameter.grad is not None]
+            alike: dict[tuple[int, ...], list[Tensor]] = {}
+            for parameter in moved:
                 if parameter.ndim > 1:
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    update = _orthogonal_update(parameter.grad, state)
+                    alike.setdefault(tuple(parameter.shape), []).append(parameter)
                 else:
-                    update = _adam_update(parameter.grad, state)
-                parameter.add_(update, alpha=-group["lr"])
+                    update = _adam_update(cast(Tensor, parameter.grad), self.state[parameter])
+                    parameter.add_(update, alpha=-group["lr"])
+            for parameters in alike.values():
+                self._move_alike(parameters, group["lr"], group["weight_decay"])
+
+    def _move_alike(self, parameters: list[Tensor], rate: float, decay: float) -> None:
+        """Move kernels of one shape together: a GPU spends its time on launches otherwise."""
+        for parameter in parameters:
+            if not self.state[parameter]:
+                self.state[parameter]["momentum"] = torch.zeros_like(parameter)
+        momenta = [self.state[parameter]["momentum"] for parameter in parameters]
+        gradients = [cast(Tensor, parameter.grad) for parameter in parameters]
+        torch._foreach_lerp_(momenta, gradients, 1 - _MOMENTUM)
+        ahead = torch._foreach_lerp(gradients, momenta, _MOMENTUM)  # Nesterov's
+        matrices = torch.stack([tensor.flatten(1) for tensor in ahead])
+        scale = _RMS * math.sqrt(max(matrices.shape[1:]))
+        updates = [
+            update.reshape(parameter.shape)
+            for update, parameter in zip(
+                (orthogonalise(matrices) * scale).unbind(), parameters, strict=True
+            )
+        ]
+        torch._foreach_mul_(parameters, 1 - rate * decay)
+        torch._foreach_add_(parameters, updates, alpha=-rate)
 
 
-def _orthogonal_update(gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
-    if not state:
-        state["momentum"] = torch.zeros_like(gradient)
-    momentum = state["momentum"]
-    momentum.lerp_(gradient, 1 - _MOMENTUM)
-    ahead = gradient.lerp(momentum, _MOMENTUM)  # Nesterov's
-    matrix = ahead.flatten(1)
-    scale = _RMS * math.sqrt(max(matrix.shape))
-    update: Tensor = orthogonalise(matrix) * scale
-    return update.reshape(ahead.shape)
-
-
-def orthogonalise(matrix: Tensor) -> Tensor:
-    """Return (m, n) with its singular values brought near 1, by a Newton-Schulz iteration."""
-    tall = matrix.shape[0] > matrix.shape[1]
-    x: Tensor = matrix.T if tall else matrix
-    x = x / (x.norm() + 1e-12)
+def orthogonalise(matrices: Tensor) -> Tensor:
+    """Return (..., m, n) with singular values brought near 1, by a Newton-Schulz iteration."""
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x: Tensor = matrices.mT if tall else matrices
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-12)
     a, b, c = _QUINTIC
     for _ in range(_QUINTIC_STEPS):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if tall else x
+    return x.mT if tall else x
 
 
 def _adam_update(gradient: Tensor, state: dict[str, Tensor]) -> Tensor:

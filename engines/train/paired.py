@@ -12,8 +12,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from torch import Tensor
 
 from engines.pairs import PairPaths, find_pairs
 from engines.train.data import DataError
@@ -66,9 +68,10 @@ class PairFolder:
         """A fixed crop of each pair that was kept."""
         return [self._validation]
 
-    def batch(self, rng: random.Random, count: int) -> NDArray[np.uint8]:
-        """Return random crops, turned and mirrored: (count, 2, 3/2 crop, crop)."""
-        return np.stack([_cut(self._pool.take(rng), rng, crop=self._crop) for _ in range(count)])
+    def batch(self, rng: random.Random, count: int) -> Tensor:
+        """Return random crops, turned and mirrored: (count, 2, 3/2 crop, crop) uint8."""
+        crops = [_cut(self._pool.take(rng), rng, crop=self._crop) for _ in range(count)]
+        return torch.from_numpy(np.stack(crops))
 
     def refresh(self) -> None:
         """Do nothing: which pairs are kept would change with their number."""

@@ -50,7 +50,7 @@ def run_training(config: TrainConfig) -> int:
 def _train(config: TrainConfig, folder: Path) -> tuple[Ending, int | None]:
     """Return how it ended and, where this process speaks for the team, at which step."""
     with join_team(config.device) as team:
-        samples = open_samples(config)
+        samples = open_samples(config, device=team.device)
         training = Training(config, samples, folder=folder, team=team)
         if team.leads:
             folder.mkdir(parents=True, exist_ok=True)

@@ -25,13 +25,13 @@ def opened(folder, *, crop=64, held_out=10, cache_bytes=ENOUGH):
 
 
 def test_batches_look_like_those_of_shards(tmp_path):
-    batch = opened(write_pairs(tmp_path, 3)).batch(random.Random(0), 5)
+    batch = opened(write_pairs(tmp_path, 3)).batch(random.Random(0), 5).numpy()
     assert batch.shape == (5, 2, 96, 64)
     assert batch.dtype == np.uint8
 
 
 def test_both_pictures_are_cut_at_the_same_place(tmp_path):
-    batch = opened(write_pairs(tmp_path, 3)).batch(random.Random(1), 20).astype(int)
+    batch = opened(write_pairs(tmp_path, 3)).batch(random.Random(1), 20).numpy().astype(int)
     lifted = (batch[:, 0] - batch[:, 1])[:, :64]
     # The picture is its truth 20 levels brighter; 17 are left of them in the limited range.
     assert set(np.unique(lifted)) <= {16, 17, 18, 19, 20, 21}
@@ -44,7 +44,7 @@ def test_crops_are_turned_and_mirrored_every_way(tmp_path):
     corner[:32, :32] = 200
     for path in tmp_path.iterdir():
         cv2.imwrite(str(path), corner)
-    luma = opened(tmp_path).batch(random.Random(0), 200)[:, 0, :64]
+    luma = opened(tmp_path).batch(random.Random(0), 200)[:, 0, :64].numpy()
     assert len({crop.tobytes() for crop in luma}) == 2 * 8  # in full range and in limited range
 
 
@@ -62,7 +62,7 @@ def test_every_so_manieth_pair_is_kept_and_never_trained_on(tmp_path):
 
     assert not truths(pairs.validation[0]) & trained
     assert len(pairs.validation[0]) == 3
-    assert truths(pairs.batch(random.Random(0), 80)) == trained
+    assert truths(pairs.batch(random.Random(0), 80).numpy()) == trained
 
 
 def test_held_out_samples_are_the_same_each_time(tmp_path):

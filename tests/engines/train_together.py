@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 from train_samples import TINY
 
@@ -43,7 +42,7 @@ def main():
             "network": training.network.state_dict(),
             "average": training.average.state_dict(),
             "optimiser": training.optimiser.state_dict()["state"],
-            "batches": torch.from_numpy(np.stack(samples.given)),
+            "batches": torch.stack(samples.given),
             "losses": losses,
             "ending": ending,
             "size": team.size,
