@@ -42,36 +42,60 @@ class Muon(torch.optim.Optimizer):
         """Move every parameter that has a gradient."""
         assert closure is None
         for group in self.param_groups:
-            moved = [parameter for parameter in group["params"] if parameter.grad is not None]
+            # Those of one shape move together: a GPU spends its time on launches otherwise.
             alike: dict[tuple[int, ...], list[Tensor]] = {}
-            for parameter in moved:
-                if parameter.ndim > 1:
-                    alike.setdefault(tuple(parameter.shape), []).append(parameter)
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    shape = tuple(parameter.shape) if parameter.ndim > 1 else ()
+                    alike.setdefault(shape, []).append(parameter)
+            for shape, parameters in alike.items():
+                if shape:
+                    torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+                    self._take_orthogonal_steps(parameters, group["lr"])
                 else:
-                    update = _adam_update(cast(Tensor, parameter.grad), self.state[parameter])
-                    parameter.add_(update, alpha=-group["lr"])
-            for parameters in alike.values():
-                self._move_alike(parameters, group["lr"], group["weight_decay"])
+                    self._take_adam_steps(parameters, group["lr"])
 
-    def _move_alike(self, parameters: list[Tensor], rate: float, decay: float) -> None:
-        """Move kernels of one shape together: a GPU spends its time on launches otherwise."""
-        for parameter in parameters:
-            if not self.state[parameter]:
-                self.state[parameter]["momentum"] = torch.zeros_like(parameter)
-        momenta = [self.state[parameter]["momentum"] for parameter in parameters]
+    def _take_orthogonal_steps(self, parameters: list[Tensor], rate: float) -> None:
+        """Move kernels of one shape."""
         gradients = [cast(Tensor, parameter.grad) for parameter in parameters]
+        momenta = self._state_of(parameters, "momentum")
         torch._foreach_lerp_(momenta, gradients, 1 - _MOMENTUM)
         ahead = torch._foreach_lerp(gradients, momenta, _MOMENTUM)  # Nesterov's
         matrices = torch.stack([tensor.flatten(1) for tensor in ahead])
         scale = _RMS * math.sqrt(max(matrices.shape[1:]))
-        updates = [
-            update.reshape(parameter.shape)
-            for update, parameter in zip(
-                (orthogonalise(matrices) * scale).unbind(), parameters, strict=True
-            )
-        ]
-        torch._foreach_mul_(parameters, 1 - rate * decay)
-        torch._foreach_add_(parameters, updates, alpha=-rate)
+        updates = (_orthogonalise_all(matrices) * scale).reshape(-1, *parameters[0].shape)
+        torch._foreach_add_(parameters, list(updates.unbind()), alpha=-rate)
+
+    def _take_adam_steps(self, parameters: list[Tensor], rate: float) -> None:
+        """Move parameters of one dimension."""
+        gradients = [cast(Tensor, parameter.grad) for parameter in parameters]
+        firsts = self._state_of(parameters, "first")
+        seconds = self._state_of(parameters, "second")
+        for parameter in parameters:
+            self.state[parameter]["step"] = self.state[parameter].get("step", torch.zeros(())) + 1
+        step = float(self.state[parameters[0]]["step"])
+        b1, b2 = _SECOND_DECAYS
+        torch._foreach_lerp_(firsts, gradients, 1 - b1)
+        torch._foreach_mul_(seconds, b2)
+        torch._foreach_addcmul_(seconds, gradients, gradients, 1 - b2)
+        sizes = torch._foreach_sqrt(seconds)
+        torch._foreach_div_(sizes, math.sqrt(1 - b2**step))
+        torch._foreach_add_(sizes, _EPSILON)
+        torch._foreach_addcdiv_(parameters, firsts, sizes, -rate / (1 - b1**step))
+
+    def _state_of(self, parameters: list[Tensor], name: str) -> list[Tensor]:
+        """Return what is remembered of each parameter, zeros at first."""
+        for parameter in parameters:
+            if name not in self.state[parameter]:
+                self.state[parameter][name] = torch.zeros_like(parameter)
+        return [self.state[parameter][name] for parameter in parameters]
+
+
+def _orthogonalise_all(matrices: Tensor) -> Tensor:
+    # One by one, a GPU mostly waits for launches; a CPU takes 1.4 times as long for them together.
+    if matrices.device.type == "cpu":
+        return torch.stack([orthogonalise(matrix) for matrix in matrices])
+    return orthogonalise(matrices)
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
@@ -84,16 +108,3 @@ def orthogonalise(matrices: Tensor) -> Tensor:
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
     return x.mT if tall else x
-
-
-def _adam_update(gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
-    if not state:
-        state["step"] = torch.zeros(())
-        state["first"], state["second"] = torch.zeros_like(gradient), torch.zeros_like(gradient)
-    state["step"] += 1
-    step = float(state["step"])
-    b1, b2 = _SECOND_DECAYS
-    first = state["first"].lerp_(gradient, 1 - b1) / (1 - b1**step)
-    second = state["second"].lerp_(gradient * gradient, 1 - b2) / (1 - b2**step)
-    update: Tensor = first / (second.sqrt() + _EPSILON)
-    return update
