@@ -12,7 +12,7 @@ from engines.backends.openvino_graph import build_graph
 from engines.backends.openvino_quiet import core, ov
 from engines.engine import CHROMA_SHIFT, PictureFormat
 from engines.errors import EngineError
-from engines.models import model_path
+from engines.models import SHIPPED, model_path
 
 CAN_BF16 = "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 # A CPU that only emulates bf16 can, but OpenVINO does not choose it there.
@@ -49,6 +49,33 @@ def test_edges_are_those_of_the_module(small_model, network, layout, bits):
         difference = np.abs(found[index].astype(int) - tensor.numpy().astype(int))
         assert difference.max() <= 1
         assert np.count_nonzero(difference) <= (0.02 if bits == 16 else 1e-3) * difference.size
+
+
+def page_under_fringes(picture_format):
+    """4:2:0 planes of a grey page under fringes of 24 luma samples, a different phase each."""
+    planes = []
+    for index, (height, width) in enumerate(picture_format.plane_shapes):
+        period = 24 * width / picture_format.width
+        phase = 2 * np.pi * (np.arange(width) / period + index / 3)
+        plane = (190, 128, 128)[index] + 12 * np.sin(phase)
+        planes.append(np.broadcast_to(np.rint(plane).astype(np.uint8), (height, width)))
+    return tuple(planes)
+
+
+@pytest.mark.skipif(not CAN_BF16, reason="this CPU has no bf16")
+@pytest.mark.parametrize("model", SHIPPED)
+def test_bf16_differs_from_f32_by_rounding_alone(model):
+    # Large enough for the kernels that run on real pictures; on small ones others are chosen.
+    picture_format = PictureFormat("420", 8, 384, 256)
+    planes = page_under_fringes(picture_format)
+    found = {}
+    for precision in ("bf16", "f32"):
+        session = OpenVinoEngine(model=model, precision=precision).open(picture_format)
+        found[precision] = session.submit([planes]).result()[0]
+    for plane, given, wanted in zip(found["bf16"], planes, found["f32"], strict=True):
+        error = np.abs(plane.astype(int) - wanted.astype(int))
+        assert error.mean() < 0.5
+        assert np.abs(given.astype(int) - wanted.astype(int)).mean() > 4 * error.mean()
 
 
 def test_the_precision_is_read_from_the_compiled_graph(small_model):

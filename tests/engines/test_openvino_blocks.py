@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.backends.openvino_blocks import blocks_as_channels
+from engines.backends.openvino_blocks import kernel_is_right, rewrite_edges
 from engines.backends.openvino_quiet import core, ops, ov
 from engines.models import SHIPPED, model_path
 
@@ -15,6 +15,10 @@ BLOCKS = given(
     columns=st.integers(1, 5),
     side=st.sampled_from([2, 4, 8]),
 )
+
+
+def rewrite(model):
+    rewrite_edges(model, is_right=lambda side: True)
 
 
 def numbers(*shape, seed=0):
@@ -49,7 +53,7 @@ def test_stem_computes_the_same(batch, rows, columns, side):
     value = numbers(*shape, seed=1)
     model = stem(shape, (side, side))
     wanted = run(model, value)
-    blocks_as_channels(model)
+    rewrite(model)
     (convolution,) = (n for n in model.get_ops() if n.get_type_name() == "Convolution")
     assert list(convolution.get_attributes()["strides"]) == [side, 1]
     np.testing.assert_allclose(run(model, value), wanted, atol=1e-4)
@@ -62,7 +66,7 @@ def test_shuffle_moves_the_same(batch, rows, columns, side):
     value = numbers(*shape, seed=2)
     model = shuffle(shape, side, "depth_first")
     wanted = run(model, value)
-    blocks_as_channels(model)
+    rewrite(model)
     assert "DepthToSpace" not in kinds(model)
     assert np.array_equal(run(model, value), wanted)
 
@@ -83,7 +87,7 @@ def test_shuffle_moves_the_same(batch, rows, columns, side):
 )
 def test_what_reads_or_writes_no_blocks_of_a_plane_stays(model):
     before = kinds(model)
-    blocks_as_channels(model)
+    rewrite(model)
     assert kinds(model) == before
 
 
@@ -91,8 +95,18 @@ def test_names_of_values_stay():
     model = shuffle([1, 16, 2, 2], 4, "depth_first")
     (moved,) = (n for n in model.get_ops() if n.get_type_name() == "DepthToSpace")
     moved.output(0).set_names({"residual"})
-    blocks_as_channels(model)
+    rewrite(model)
     assert model.output("residual").get_shape() == [1, 1, 8, 8]
+
+
+def test_stem_whose_kernel_is_wrong_stays():
+    model = stem([1, 1, 16, 16], (8, 8))
+    rewrite_edges(model, is_right=lambda side: side != 8)
+    assert kinds(model) == kinds(stem([1, 1, 16, 16], (8, 8)))
+
+
+def test_trial_passes_a_kernel_that_is_right():
+    assert kernel_is_right(4)
 
 
 @pytest.mark.parametrize("model", SHIPPED)
@@ -100,7 +114,7 @@ def test_shipped_network_is_rewritten_at_every_edge(model):
     graph = core().read_model(model_path(model))
     graph.reshape(dict(zip("yuv", ([1, 1, 64, 128], [1, 1, 32, 64], [1, 1, 32, 64]), strict=True)))
     before = kinds(graph)
-    blocks_as_channels(graph)
+    rewrite(graph)
     after = kinds(graph)
     edges = 3  # Y, U and V
     assert before.count("DepthToSpace") - after.count("DepthToSpace") == edges
