@@ -9,7 +9,8 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -165,24 +166,44 @@ def _suggestion(path: Sequence[str], model: type[BaseModel]) -> str:
 
 
 def _group(path: Sequence[str], model: type[BaseModel]) -> type[BaseModel]:
-    """Return the model that holds the group at `path`."""
+    """Return the model that holds the group at `path`; entries of a mapping count as groups.
+
+    Raises:
+        KeyError: There is a value.
+    """
+    here: Any = model
     for part in path:
-        annotation = model.model_fields[part].annotation
-        assert isinstance(annotation, type)
-        assert issubclass(annotation, BaseModel)
-        model = annotation
-    return model
+        if get_origin(here) is dict:
+            here = get_args(here)[1]
+        else:
+            here = _some(here.model_fields[part].annotation)
+        if get_origin(here) is not dict and not _is_model(here):
+            raise KeyError(part)
+    if not _is_model(here):
+        raise KeyError(path[-1])
+    found: type[BaseModel] = here
+    return found
+
+
+def _is_model(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _some(annotation: Any) -> Any:  # noqa: ANN401 (types have no common one)
+    """Return `Model` of `Model | None`."""
+    if get_origin(annotation) not in (Union, UnionType):
+        return annotation
+    left = [one for one in get_args(annotation) if one is not NoneType]
+    return left[0] if len(left) == 1 else annotation
 
 
 def _allowed(path: Sequence[str], model: type[BaseModel]) -> str | None:
     """Return "must be a number from 0 to 1" where the field at `path` has limits, else None."""
-    field: FieldInfo | None = None
-    for part in path:
-        field = model.model_fields.get(part)
-        if field is None:
-            return None
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            model = field.annotation
+    *groups, name = path or [""]
+    try:
+        field = _group(groups, model).model_fields.get(name)
+    except KeyError:
+        return None
     low, high = _limits(field) if field else (None, None)
     if low is None:
         return None

@@ -150,6 +150,70 @@ class Channel(Generic[T]):
         return perf_counter() - began
 
 
+class Mailbox(Generic[T]):
+    """The newest items from one thread for another, which may wait for them with a deadline.
+
+    What `Channel` is not: its producer never waits, and its consumer does something else when
+    nothing comes. It belongs to no group, because a live chain must outlive what feeds it.
+
+    Args:
+        capacity: Most items held, >= 1; a full one lets go of its oldest.
+        drop: Given the oldest and the one after it; returns what stands in for the latter. It runs
+            with the lock held, so it must be quick.
+    """
+
+    def __init__(self, capacity: int, drop: Callable[[T, T], T] | None = None) -> None:
+        if capacity < 1:
+            raise ValueError(f"a mailbox holds at least one item, got {capacity=}")
+        self._changed = threading.Condition()
+        self._capacity = capacity
+        self._drop = drop
+        self._items: deque[T] = deque()
+        self._closed = False
+        self._dropped = 0
+
+    def put(self, item: T) -> None:
+        """Leave an item and return at once; one that is closed takes no more."""
+        with self._changed:
+            if self._closed:
+                return
+            self._items.append(item)
+            if len(self._items) > self._capacity:
+                oldest = self._items.popleft()
+                if self._drop is not None:
+                    self._items[0] = self._drop(oldest, self._items[0])
+                self._dropped += 1
+            self._changed.notify_all()
+
+    def take(self, timeout_s: float | None = None) -> T | None:
+        """Return the oldest item; None when none came in time, or none is to come."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._closed, timeout_s)
+            return self._items.popleft() if self._items else None
+
+    def close(self) -> None:
+        """Say that nothing follows; what is there can still be taken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is closed and empty."""
+        with self._changed:
+            return self._closed and not self._items
+
+    @property
+    def waiting(self) -> int:
+        """Items that are there."""
+        return len(self._items)
+
+    @property
+    def dropped(self) -> int:
+        """Items let go so far."""
+        return self._dropped
+
+
 class ThreadGroup:
     """Threads that end together; nothing outlives the `with` block.
 
@@ -216,8 +280,18 @@ class ThreadGroup:
                 if after is not None:
                     after.abandon()
 
+        return self.run(name, pump)
+
+    def run(self, name: str, action: Callable[[], None]) -> threading.Thread:
+        """Start a thread that does one thing; its error is the group's.
+
+        Args:
+            name: For the thread and for the note on its errors.
+            action: Done in the new thread; ends soon once what it waits for is cancelled.
+        """
+
         def body() -> None:
-            self._attempt(name, pump)
+            self._attempt(name, action)
             with self.changed:
                 self._running.discard(thread)
                 self.changed.notify_all()
