@@ -158,7 +158,7 @@ Model = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Network: nano; base, which keeps more of small letters and takes several times as"
+        help="Network: nano; base, which takes away more moiré and takes several times as"
         " long; or an ONNX file of ours. Default: nano.",
         rich_help_panel=_ENGINE,
     ),
