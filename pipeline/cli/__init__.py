@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from pipeline import __version__
-from pipeline.cli import clean, demo, doctor, evaluate, export, presets, simulate, train
+from pipeline.cli import clean, demo, doctor, evaluate, export, live, presets, simulate, train
 from pipeline.cli.commands import Commands, add_command
 from pipeline.cli.console import say
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 
 for _module, _command in (
     (clean, clean.clean),
+    (live, live.live),
     (demo, demo.demo),
     (doctor, doctor.doctor),
     (presets, presets.presets),
@@ -35,6 +36,7 @@ for _module, _command in (
     (train, train.train),
 ):
     add_command(app, _command, _module.EXAMPLES)
+add_command(app, live.cameras, live.CAMERAS_EXAMPLES)
 
 
 def _show_version(wanted: bool) -> None:
