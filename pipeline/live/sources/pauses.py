@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 
-SHORTEST_S, LONGEST_S = 0.25, 5.0
+SHORTEST_S, LONGEST_S = 0.25, 2.0
 JITTER = 0.25
 """Many cameras that lost one switch must not all come back in the same moment."""
 
 
 class Pauses:
-    """Pauses between tries, each twice as long as the one before, up to five seconds.
+    """Pauses between tries, each twice as long as the one before, up to two seconds.
+
+    A source that is back is then seen within three.
 
     Args:
         rng: Of the jitter, a quarter up or down.
