@@ -28,7 +28,7 @@ from pipeline.live.ladder import Ladder
 from pipeline.live.meter import Delays, Rate
 from pipeline.live.moire_meter import MoireMeter
 from pipeline.live.outlets.hub import Hub
-from pipeline.live.sources.redaction import without_secrets
+from pipeline.live.redaction import without_secrets
 from pipeline.live.sources.supervisor import SourceEvent, Supervisor
 from pipeline.live.status import Status
 from pipeline.runner import carry_over

@@ -5,32 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import math
-import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
+from pipeline.live.redaction import mask
+
 LogForm = Literal["text", "json"]
 
-# Greedy up to the last @ before white space: a password with an unescaped @ or / makes no address,
-# but a user who mistypes one must not find it in the log. Text that is lost with it is no loss.
-_USER_INFO = re.compile(r"://(?:[^\s/?#:]*:\S*|[^\s/?#]*)@")
-# Some cameras take it as `rtsp://camera/user=admin&password=secret`, some services as `?key=`.
-_PASSWORD = re.compile(
-    r"((?:password|passwd|pwd|[?&;][^=&;?\s]*(?:token|key|pass|sig|secret|auth)[^=&;?\s]*)=)"
-    r"[^\s&#'\"]+",
-    re.IGNORECASE,
-)
-
 _RESERVED = frozenset({"ts", "level", "event", "camera", "message", "exception"})
-
-
-def mask(text: str) -> str:
-    """Remove user and password from every URL in a text."""
-    if "://" not in text:
-        return text
-    return _PASSWORD.sub(r"\1***", _USER_INFO.sub("://", text))
 
 
 def log_event(

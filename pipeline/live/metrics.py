@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
 from pipeline import __version__
-from pipeline.live.events import mask
+from pipeline.live.redaction import mask
 from pipeline.live.status import SourceState, Status
 from pipeline.live.web.listening import Listener, LoopRunner, need_live, open_sockets
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.live.events import event_handler, log_event, mask
+from pipeline.live.events import event_handler, log_event
+from pipeline.live.redaction import mask
 
 SCHEMES = st.sampled_from(["rtsp", "rtsps", "http", "https", "RTMP", "srt+x"])
 USERS = st.from_regex(r"[A-Za-z0-9_.%-]{1,12}", fullmatch=True)

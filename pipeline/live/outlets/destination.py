@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pipeline.errors import SinkError
-from pipeline.live.sources.redaction import without_secrets
+from pipeline.live.redaction import without_secrets
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from pipeline.live.outlets.destination import Destination, destination
 from pipeline.live.outlets.streams import Sound, check_audio
 from pipeline.live.outlets.waiting import UnitQueue
 from pipeline.live.outlets.wire import Opening, write_opening, write_unit
-from pipeline.live.sources.redaction import scrubbed
+from pipeline.live.redaction import scrubbed
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from time import perf_counter
 from typing import cast
 
 from pipeline.errors import SourceError
+from pipeline.live.redaction import without_secrets
 from pipeline.live.sources.contract import LiveOptions, LiveSource
-from pipeline.live.sources.redaction import without_secrets
 
 LIVE_SOURCES: dict[str, str] = {
     "rtsp": "pipeline.live.sources.network:open_rtsp",

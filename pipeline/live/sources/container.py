@@ -16,8 +16,8 @@ from av.error import ExitError, FFmpegError
 from pipeline.errors import SourceError
 from pipeline.frame import Frame
 from pipeline.live.access import CLOCK
+from pipeline.live.redaction import scrubbed, without_secrets
 from pipeline.live.sources.contract import MOST_PACKETS, Interrupted, LiveOptions
-from pipeline.live.sources.redaction import scrubbed, without_secrets
 from pipeline.sources import probe
 from pipeline.sources.picture import Unpacker
 

@@ -14,9 +14,9 @@ from time import perf_counter
 from urllib.parse import urlsplit
 
 from pipeline.errors import SourceError
+from pipeline.live.redaction import without_secrets
 from pipeline.live.sources.container import ContainerSource, Opening
 from pipeline.live.sources.contract import POLL_S, Interrupted, LiveOptions
-from pipeline.live.sources.redaction import without_secrets
 
 _KERNEL_BYTES = 4 << 20
 """Asked for as receive buffer: a key picture comes in one burst. The system may grant less."""

@@ -19,8 +19,8 @@ from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pipeline.errors import SourceError
+from pipeline.live.redaction import scrubbed, without_secrets
 from pipeline.live.sources.contract import POLL_S, Interrupted
-from pipeline.live.sources.redaction import scrubbed, without_secrets
 
 _AGENT = "demoire"
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from pipeline.errors import SourceError
+from pipeline.live.redaction import without_secrets
 from pipeline.live.sources.contract import POLL_S, Interrupted
-from pipeline.live.sources.redaction import without_secrets
 
 if TYPE_CHECKING:
     from pipeline.live.sources.fetching import Body, Fetcher

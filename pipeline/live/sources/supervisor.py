@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Protocol
 from pipeline.errors import SourceError
 from pipeline.frame import Frame
 from pipeline.live.access import CLOCK, AudioTrack
+from pipeline.live.redaction import without_secrets
 from pipeline.live.sources import healing, open_live, scheme_of
 from pipeline.live.sources.contract import LiveOptions, LiveSource
 from pipeline.live.sources.pauses import Pauses
-from pipeline.live.sources.redaction import without_secrets
 from pipeline.live.sources.sound import Sound, track_of
 from pipeline.live.status import SourceState
 from pipeline.threads import closing_items

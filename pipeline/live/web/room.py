@@ -7,7 +7,8 @@ import math
 from dataclasses import asdict
 from typing import Protocol
 
-from pipeline.live.events import mask, plain
+from pipeline.live.events import plain
+from pipeline.live.redaction import mask
 from pipeline.live.status import Status
 from pipeline.live.web.broadcast import Broadcast, Receiver
 from pipeline.live.web.camera import WHICH, CameraView

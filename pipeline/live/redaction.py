@@ -14,6 +14,16 @@ _SECRET_KEY = re.compile(
     r"(?P<value>[^&\s]*)",
     re.IGNORECASE,
 )
+# Greedy up to the last @ before white space: a password with an unescaped @ or / makes no address,
+# but a user who mistypes one must not find it in the log. Text that is lost with it is no loss.
+_USER_INFO = re.compile(r"://(?:[^\s/?#:]*:\S*|[^\s/?#]*)@")
+# Some cameras take it as `rtsp://camera/user=admin&password=secret`, some services as `?key=`.
+_PASSWORD = re.compile(
+    r"((?:password|passwd|pwd|[?&;][^=&;?\s]*(?:token|key|pass|sig|secret|auth)[^=&;?\s]*)=)"
+    r"[^\s&#'\"]+",
+    re.IGNORECASE,
+)
+
 _SHORTEST = 3
 """Secrets of fewer characters are not looked for in a text: it would be full of them."""
 
@@ -43,6 +53,16 @@ def scrubbed(text: str, url: str) -> str:
     for secret in sorted(_secrets(url), key=len, reverse=True):
         clean = clean.replace(secret, HIDDEN)
     return clean
+
+
+def mask(text: str) -> str:
+    """Remove user and password from every URL in a text, whatever URLs they are.
+
+    The last net, under everything that is logged or shown.
+    """
+    if "://" not in text:
+        return text
+    return _PASSWORD.sub(r"\1***", _USER_INFO.sub("://", text))
 
 
 def _split_user(rest: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pipeline.live.sources.redaction import scrubbed, without_secrets
+from pipeline.live.redaction import scrubbed, without_secrets
 
 SECRETS = st.text(
     st.characters(min_codepoint=33, max_codepoint=0x2FF, exclude_characters="*"),
