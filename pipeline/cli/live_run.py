@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -13,9 +14,11 @@ from engines.backends import create_engine
 from engines.models import SHIPPED
 from pipeline.cli.console import say
 from pipeline.cli.interrupt import stop_on_interrupt
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, SourceError
 from pipeline.live.events import event_handler
 from pipeline.live.service import Service, smaller_models
+from pipeline.live.sources import scheme_of
+from pipeline.live.web.listening import need_live
 
 if TYPE_CHECKING:
     from engines.engine import Engine
@@ -43,14 +46,21 @@ def run_live(config: LiveConfig, *, debug: bool) -> None:
 
 
 def _check(config: LiveConfig) -> None:
-    """Raise unless somebody gets to see something."""
+    """Raise unless somebody gets to see something, before anything slow is begun."""
     if not config.cameras:
         raise ConfigError("no SOURCE given; name one, or --config FILE: demoire live rtsp://cam/1")
+    if config.web is not None:
+        need_live("--web", "aiohttp")
+    if config.metrics is not None:
+        need_live("--metrics", "aiohttp", "prometheus_client")
     for name, camera in config.cameras.items():
         if not (camera.serve or camera.publish or camera.record or config.web):
             raise ConfigError(
                 f"{name}: nowhere to send the picture; add --serve, --publish, --record or --web"
             )
+        # A camera may come later; a name with a mistake in it never will.
+        if scheme_of(camera.source) == "file" and not Path(camera.source).exists():
+            raise SourceError(f"{camera.source}: no such file; check the name")
 
 
 def _log_events(config: LiveConfig, *, debug: bool) -> None:

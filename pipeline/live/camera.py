@@ -52,6 +52,7 @@ _AWAY_S = 1.0
 """Without a picture for so long, the card is shown."""
 _CARD_EVERY_S = 0.2
 _DEFAULT_RATE = Fraction(30)
+_SAY_EVERY_S = 60.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
 
 
@@ -103,6 +104,7 @@ class Camera:
         self._used = self._steps[0].name
         self._asked: Smoothing | None = None
         self._hopeless: DemoireError | None = None
+        self._said: dict[str, tuple[str, float]] = {}
         self._reader: threading.Thread | None = None
         self._moire = MoireMeter()
         self._viewers: dict[str, Callable[[], int]] = {}
@@ -431,9 +433,23 @@ class Camera:
 
     def _on_source(self, event: SourceEvent) -> None:
         level = logging.WARNING if event.kind in ("offline", "stalled") else logging.INFO
+        if self._is_repeated(event):
+            level = logging.DEBUG
         self._say(
             f"source.{event.kind}", event.message, level=level, seconds=round(event.seconds, 3)
         )
+
+    def _is_repeated(self, event: SourceEvent) -> bool:
+        """Whether the same was said of the source within the last minute: it is tried for ever."""
+        now_s = perf_counter()
+        if event.kind == "online":
+            self._said.clear()
+            return False
+        before = self._said.get(event.kind)
+        if before is not None and before[0] == event.message and now_s - before[1] < _SAY_EVERY_S:
+            return True
+        self._said[event.kind] = event.message, now_s
+        return False
 
     def _say(
         self, event: str, message: str, *, level: int = logging.INFO, **fields: object

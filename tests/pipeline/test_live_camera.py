@@ -229,3 +229,12 @@ def test_wrong_parameter_of_a_source_is_an_error_at_once():
     camera = make_camera("test://?size=big")
     with pytest.raises(ConfigError, match="size"), running(camera):
         pass
+
+
+def test_source_that_stays_away_is_not_said_again_and_again(caplog):
+    caplog.set_level("INFO", logger="pipeline.live.camera")
+    camera = make_camera("rtsp://127.0.0.1:9/none", size=(160, 128))
+    with running(camera, wait_s=0.1) as (outlet, _):
+        outlet.wait_for(lambda units: len(units) >= 12)  # seconds of cards
+    events = [record.event for record in caplog.records if hasattr(record, "event")]
+    assert events.count("source.offline") == events.count("source.connecting") == 1

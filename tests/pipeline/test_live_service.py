@@ -14,8 +14,10 @@ from time import monotonic
 import av
 import pytest
 from live_chain import PATIENCE_S, eventually
+from typer.testing import CliRunner
 
 from engines.backends.identity import IdentityEngine
+from pipeline.cli import app
 from pipeline.errors import ConfigError, DemoireError, SinkError
 from pipeline.live.config import load_live_config
 from pipeline.live.service import Service, smaller_models
@@ -198,3 +200,18 @@ def test_the_password_of_a_source_is_never_said():
         rest, errors = child.communicate(timeout=PATIENCE_S)
     assert "127.0.0.1:9" in errors
     assert "hunter2" not in rest + errors
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nofile.mp4", "--serve", "rtsp://127.0.0.1:0/x"], "nofile.mp4: no such file"),
+        (["test://"], "nowhere to send the picture; add --serve"),
+        ([], "no SOURCE given"),
+        (["nope://x", "--serve", "rtsp://127.0.0.1:0/x"], "no live source is called 'nope'"),
+    ],
+)
+def test_mistakes_are_one_sentence(words, said):
+    found = CliRunner().invoke(app, ["live", *words])
+    assert found.exit_code in (1, 2)
+    assert said in found.output
