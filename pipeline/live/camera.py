@@ -306,14 +306,18 @@ class Camera:
     def _cleaned(self) -> Iterator[Frame]:
         """Yield cleaned frames, or a card while there are none."""
         # What came while graphs were compiled was never meant to be kept up with.
-        frame, self._seen_drops = self._first, self._mailbox.dropped
+        self._seen_drops = self._mailbox.dropped
+        frame, self._first = self._first, None
+        late: Frame | None = None
         while not self._over.is_set():
             if frame is None:
                 away_s = perf_counter() - self._arrived_s
                 frame = self._mailbox.take(_CARD_EVERY_S if away_s > _AWAY_S else _AWAY_S - away_s)
             if frame is not None:
                 self._arrived_s = perf_counter()
-                if not self._is_overdue(frame):
+                frame = frame if late is None else carry_over(late, frame)
+                late = frame if self._is_overdue(frame) else None
+                if late is None:
                     yield self._clean(frame)
             elif self._mailbox.ended:
                 return

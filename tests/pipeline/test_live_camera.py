@@ -4,9 +4,11 @@ import threading
 from itertools import pairwise
 from time import monotonic
 
+import av
 import numpy as np
 import pytest
 from live_chain import Collector, eventually, make_camera, running
+from media_files import make
 
 from engines.backends.identity import IdentityEngine
 from engines.engine import EngineError
@@ -238,3 +240,32 @@ def test_source_that_stays_away_is_not_said_again_and_again(caplog):
         outlet.wait_for(lambda units: len(units) >= 12)  # seconds of cards
     events = [record.event for record in caplog.records if hasattr(record, "event")]
     assert events.count("source.offline") == events.count("source.connecting") == 1
+
+
+def test_sound_of_pictures_that_are_left_out_is_kept(tmp_path):
+    step = 15_360 // 30
+    clip = make(tmp_path / "sound.mkv", size=(128, 96), audio="aac", pts=range(0, 75 * step, step))
+    with av.open(str(clip)) as container:
+        packets = [packet for packet in container.demux(audio=0) if packet.pts is not None]
+    engine = Gated()
+    camera = make_camera(str(clip), engines={"nano": engine}, max_delay_s=0.1)
+    outlet = Collector()
+    chain = camera.open(wait_s=10)
+    camera.hub.add("list", outlet)
+    thread = threading.Thread(target=camera.run)
+    thread.start()
+    try:
+        outlet.wait_for(lambda units: sum(u.medium == "video" for u in units) >= 5)
+        engine.gate.clear()
+        eventually(lambda: camera.status().dropped >= 10)
+        engine.gate.set()
+        thread.join(20)
+    finally:
+        engine.gate.set()
+        camera.stop()
+        thread.join()
+        camera.hub.close()
+    assert chain.audio.codec == "aac"
+    sounds = [unit for unit in outlet.units if unit.medium == "audio"]
+    before_the_last_picture = [p for p in packets if p.pts * p.time_base <= 74 / 30]
+    assert len(before_the_last_picture) - 3 <= len(sounds) <= len(packets)
