@@ -95,7 +95,7 @@ class Connection(asyncio.Protocol):
         )
         services.connections.add(self)
         if len(services.connections) > self._limits.connections:
-            log.info("%s: refused, %d connections", self.peer[0], self._limits.connections)
+            log.debug("%s: refused, %d connections", self.peer[0], self._limits.connections)
             self._answer(None, Response(503, closes=True))
         if not self.peer[0]:  # it has left already, and where its packets would go is unknown
             self.abort()
@@ -197,7 +197,8 @@ class Connection(asyncio.Protocol):
                 if not isinstance(message, Interleaved):
                     self._request(message)
         except MalformedError as error:
-            log.info("%s: refused: %s", self.peer[0], error)
+            # Not worth a line each: strangers send rubbish by the thousand.
+            log.debug("%s: refused: %s", self.peer[0], error)
             self._answer(None, Response(error.status, closes=True))
             return
         self._note_incomplete()
