@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 from av.stream import Disposition
 
 from pipeline.errors import SourceError
@@ -110,7 +110,9 @@ def _is_chapter_track(stream: Stream) -> bool:
 
 
 def _side_data(picture: VideoFrame, kind: Type) -> bytes:
-    held: Any = picture.side_data  # the stubs have a TypedDict of one entry
+    # Not `picture.side_data`, which a picture keeps and which keeps the picture: such a circle stays
+    # until Python's collector comes by, and it counts objects, not megabytes.
+    held: Any = SideDataContainer(picture)  # type: ignore[call-arg]  # not in its stubs
     data = held.get(kind)
     return bytes(data) if data is not None else b""
 

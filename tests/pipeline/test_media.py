@@ -1,9 +1,11 @@
 """Pixel formats and what is known about an input."""
 
+import gc
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from media_files import picture
 
@@ -18,6 +20,7 @@ from pipeline.media import (
     split_name,
 )
 from pipeline.sinks.picture import wrap
+from pipeline.sources import probe
 from pipeline.sources.picture import Unpacker, plane_views
 
 PLANAR = ["gray", "gray10le", "gray16le", "yuv420p", "yuv420p10le", "yuv422p12le", "yuv444p"]
@@ -139,3 +142,20 @@ def test_source_info_tells_its_picture_format():
         url="x", width=7, height=5, pixel_format="yuv422p10le", time_base=Fraction(1, 25)
     )
     assert info.picture_format == PictureFormat(layout="422", bits=10, width=7, height=5)
+
+
+def test_looking_at_a_picture_leaves_no_circle_that_holds_it():
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        picture = VideoFrame(64, 48, "yuv420p")
+        assert probe.display_matrix(picture) is None
+        assert probe.mastering_display(picture) is None
+        del picture
+        gc.collect()
+        assert not [held for held in gc.garbage if isinstance(held, VideoFrame)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
