@@ -110,8 +110,8 @@ def _is_chapter_track(stream: Stream) -> bool:
 
 
 def _side_data(picture: VideoFrame, kind: Type) -> bytes:
-    # Not `picture.side_data`, which a picture keeps and which keeps the picture: such a circle stays
-    # until Python's collector comes by, and it counts objects, not megabytes.
+    # Not `picture.side_data`: it would keep the picture, and the picture it, until Python's
+    # collector comes by, which counts objects, not megabytes.
     held: Any = SideDataContainer(picture)  # type: ignore[call-arg]  # not in its stubs
     data = held.get(kind)
     return bytes(data) if data is not None else b""
