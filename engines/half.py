@@ -13,21 +13,10 @@ from typing import TYPE_CHECKING, cast
 import cv2
 import numpy as np
 
-from engines.engine import Moment, Plane, Planes, check_pictures
+from engines.engine import DoneRequest, Moment, Plane, Planes, check_pictures
 
 if TYPE_CHECKING:
     from engines.engine import Engine, Flicker, PictureFormat, Session
-
-
-class HalfRequest:
-    """Pictures that were cleaned while they were submitted."""
-
-    def __init__(self, pictures: list[Planes]) -> None:
-        self._pictures = pictures
-
-    def result(self) -> list[Planes]:
-        """See `Request.result`."""
-        return self._pictures
 
 
 class HalfSession:
@@ -52,7 +41,7 @@ class HalfSession:
         *,
         strength: float = 1.0,
         moments: Sequence[Moment] = (),
-    ) -> HalfRequest:
+    ) -> DoneRequest:
         """See `Session.submit`; computes before it returns."""
         check_pictures(pictures, self.format, self.batch)
         shapes = self._inner.format.plane_shapes
@@ -61,7 +50,7 @@ class HalfSession:
             for planes in pictures
         ]
         cleaned = self._inner.submit(halves, strength=strength).result()
-        return HalfRequest(
+        return DoneRequest(
             [
                 tuple(_without(*parts, self.format.bits) for parts in zip(*three, strict=True))
                 for three in zip(pictures, halves, cleaned, strict=True)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from engines.backends.options import parse_options
 from engines.backends.padding import empty_planes, pad_into, padded_shapes
 from engines.engine import (
+    DoneRequest,
     EngineInfo,
     Flicker,
     Moment,
@@ -33,17 +34,6 @@ class IdentityOptions(BaseModel):
 
     batch: int = Field(default=1, ge=1, le=64)
     """Most pictures per request."""
-
-
-class IdentityRequest:
-    """Pictures that are ready as they came."""
-
-    def __init__(self, pictures: Sequence[Planes]) -> None:
-        self._pictures = list(pictures)
-
-    def result(self) -> list[Planes]:
-        """Return the very planes that were submitted: views, not copies."""
-        return self._pictures
 
 
 class IdentitySession:
@@ -74,13 +64,13 @@ class IdentitySession:
         *,
         strength: float = 1.0,
         moments: Sequence[Moment] = (),
-    ) -> IdentityRequest:
+    ) -> DoneRequest:
         """See `Session.submit`; unsmoothed, the inputs are the outputs: do not write to them."""
         check_pictures(pictures, self.format, self.batch)
         check_moments(pictures, moments, self._smoothing)
         if self._smoother is None:
-            return IdentityRequest(pictures)
-        return IdentityRequest(
+            return DoneRequest(pictures)
+        return DoneRequest(
             [
                 self._smoothed(self._smoother, planes, moment)
                 for planes, moment in zip(pictures, moments, strict=True)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from engines.backends.options import parse_options
 from engines.backends.padding import pad_into, padded_shapes
 from engines.engine import (
+    DoneRequest,
     EngineInfo,
     Flicker,
     Moment,
@@ -51,17 +52,6 @@ class TorchOptions(BaseModel):
     """Most pictures per request."""
 
 
-class TorchRequest:
-    """Pictures that were cleaned while they were submitted."""
-
-    def __init__(self, pictures: list[Planes]) -> None:
-        self._pictures = pictures
-
-    def result(self) -> list[Planes]:
-        """See `Request.result`."""
-        return self._pictures
-
-
 class TorchSession:
     """One picture format through `IntegerPlanes`, one request at a time."""
 
@@ -98,7 +88,7 @@ class TorchSession:
         *,
         strength: float = 1.0,
         moments: Sequence[Moment] = (),
-    ) -> TorchRequest:
+    ) -> DoneRequest:
         """See `Session.submit`; computes before it returns."""
         check_pictures(pictures, self.format, self.batch)
         check_moments(pictures, moments, self._smoothing)
@@ -120,7 +110,7 @@ class TorchSession:
             raise EngineError(f"torch: {self.format} failed on {self._device}: {error}") from error
         outputs = [tensor.cpu().numpy() for tensor in cleaned]
         crops = list(zip(outputs, self.format.plane_shapes, strict=True))
-        return TorchRequest(
+        return DoneRequest(
             [tuple(out[i, 0, :h, :w] for out, (h, w) in crops) for i in range(len(pictures))]
         )
 
