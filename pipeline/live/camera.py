@@ -12,7 +12,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from fractions import Fraction
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -21,7 +20,7 @@ from pipeline.errors import DemoireError
 from pipeline.live.access import CLOCK, AccessUnit, VideoTrack
 from pipeline.live.card import blank, with_card
 from pipeline.live.chain import DEFAULT_SIZE, Chain, open_chain, output_info, sound_unit
-from pipeline.live.cleaning import Cleaning, Step, steps_of
+from pipeline.live.cleaning import Cleaning, steps_of
 from pipeline.live.encoder import LiveEncoder
 from pipeline.live.events import log_event
 from pipeline.live.ladder import Ladder
@@ -51,7 +50,6 @@ _ORIGINALS = 2
 _AWAY_S = 1.0
 """Without a picture for so long, the card is shown."""
 _CARD_EVERY_S = 0.2
-_DEFAULT_RATE = Fraction(30)
 _SAY_EVERY_S = 60.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
 
@@ -356,16 +354,20 @@ class Camera:
             )
         now_s = perf_counter()
         self._cost_s = now_s - began_s
-        self._note(used)
-        if values.bypass:
-            pass  # says nothing of what this step costs
-        elif self._ladder.worked(self._cost_s, now_s, self._interval_s):
-            self._on_step("down")
-        elif self._ladder.kept_up(now_s, self._interval_s):
-            self._on_step("up")
+        self._used = used.name
+        if not values.bypass:  # which says nothing of what a step costs
+            self._judge(now_s)
         self._moire.offer(done)
         self._shown = done
         return done
+
+    def _judge(self, now_s: float) -> None:
+        """Let the ladder see what the last picture cost."""
+        interval_s = 1 / max(1.0, self._in.per_second or float(self._opened.frame_rate))
+        if self._ladder.worked(self._cost_s, now_s, interval_s):
+            self._on_step("down")
+        elif self._ladder.kept_up(now_s, interval_s):
+            self._on_step("up")
 
     def _smoothing(self, frame: Frame) -> Smoothing | None:
         """Return what is asked for, and have it made ready when that has changed."""
@@ -413,13 +415,6 @@ class Camera:
             original = replace(frame, planes=frame.before or frame.planes)
             for unit in encoder.encode(fitter.fit(original), pts):
                 push(unit)
-
-    @property
-    def _interval_s(self) -> float:
-        return 1 / max(1.0, self._in.per_second or float(self._opened.frame_rate))
-
-    def _note(self, used: Step) -> None:
-        self._used = used.name
 
     def _on_step(self, way: str) -> None:
         self._say(

@@ -37,6 +37,7 @@ class LiveControl:
     def __init__(self, values: Values, *, deband: Literal["auto", "off"], cleaned: bool) -> None:
         self._lock = threading.Lock()
         self._values, self._deband, self._cleaned = values, deband, cleaned
+        self._smoothing = self._chosen(values)
 
     @property
     def now(self) -> Values:
@@ -46,10 +47,9 @@ class LiveControl:
 
     @property
     def smoothing(self) -> Smoothing | None:
-        """What an engine is told."""
-        values = self.now
-        config = SmoothConfig(seconds=values.smoothing, deband=self._deband)
-        return config.chosen(cleaned=self._cleaned and values.strength > 0)
+        """What an engine is told; asked for every picture."""
+        with self._lock:
+            return self._smoothing
 
     def values(self) -> Mapping[str, object]:
         """See `pipeline.live.web.camera.Control`."""
@@ -64,6 +64,11 @@ class LiveControl:
         """
         with self._lock:
             self._values = _changed(self._values, name, value)
+            self._smoothing = self._chosen(self._values)
+
+    def _chosen(self, values: Values) -> Smoothing | None:
+        config = SmoothConfig(seconds=values.smoothing, deband=self._deband)
+        return config.chosen(cleaned=self._cleaned and values.strength > 0)
 
 
 def _changed(values: Values, name: str, value: object) -> Values:
