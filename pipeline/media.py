@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from av.container.core import Chapter
     from av.stream import Stream
 
+BT709 = 1
+"""FFmpeg's number of BT.709, for primaries, transfer and matrix alike."""
+LIMITED_RANGE = 1
+"""FFmpeg's AVCOL_RANGE_MPEG: 16..235, and 16..240 for chroma."""
 FULL_RANGE = 2
 """FFmpeg's AVCOL_RANGE_JPEG: all code values are used."""
 

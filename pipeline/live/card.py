@@ -12,12 +12,10 @@ import numpy as np
 from engines.engine import PictureFormat, Plane, Planes
 from pipeline.frame import ColourTags, Frame
 from pipeline.live.access import CLOCK
-from pipeline.media import FULL_RANGE, SourceInfo, pixel_format_name
+from pipeline.media import BT709, FULL_RANGE, LIMITED_RANGE, SourceInfo, pixel_format_name
 
 _DIM = 0.4
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_LIMITED_RANGE = 1
-_BT709 = 1
 
 
 def blank(width: int, height: int) -> Frame:
@@ -31,7 +29,7 @@ def blank(width: int, height: int) -> Frame:
         pixel_format="yuv420p",
         pts=0,
         time_base=CLOCK,
-        colour=ColourTags(space=_BT709, primaries=_BT709, transfer=_BT709, range=_LIMITED_RANGE),
+        colour=ColourTags(space=BT709, primaries=BT709, transfer=BT709, range=LIMITED_RANGE),
         discontinuity=True,
     )
 

@@ -18,7 +18,7 @@ from pipeline.errors import ConfigError, SinkError
 from pipeline.frame import Frame
 from pipeline.live.access import CLOCK, AccessUnit, VideoCodec, VideoTrack
 from pipeline.live.events import log_event
-from pipeline.media import SourceInfo
+from pipeline.media import BT709, LIMITED_RANGE, SourceInfo
 from pipeline.sinks.codecs import Encoding, tag
 from pipeline.sinks.picture import Packer
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_BT709 = 1
-_LIMITED_RANGE = 1
 _START_CODE = re.compile(rb"\x00\x00\x01(.)", re.DOTALL)
 _DEFAULT_CRF: dict[VideoCodec, int] = {"h264": 23, "hevc": 26}
 _BITS_PER_PIXEL = 0.1
@@ -278,7 +276,7 @@ def _encoding(pixel_format: str, info: SourceInfo) -> Encoding:
     """Return what an encoder of that format is given; RGB becomes YUV, limited, by BT.709."""
     colour = info.colour
     if info.picture_format.layout == "gbr":
-        colour = replace(colour, space=_BT709, range=_LIMITED_RANGE)
+        colour = replace(colour, space=BT709, range=LIMITED_RANGE)
     return Encoding(pixel_format=pixel_format, colour=colour, alpha=False, note="")
 
 

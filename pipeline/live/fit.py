@@ -12,12 +12,10 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from engines.engine import CHROMA_SHIFT, PictureFormat, Planes
 from pipeline.frame import ColourTags, Frame
-from pipeline.media import FULL_RANGE, picture_format, split_name
+from pipeline.media import BT709, FULL_RANGE, LIMITED_RANGE, picture_format, split_name
 from pipeline.sinks.picture import Packer
 from pipeline.sources.picture import plane_views
 
-_LIMITED_RANGE = 1
-_BT709 = 1
 _SQUARE = Fraction(1)
 
 
@@ -104,7 +102,7 @@ class Fitter:
     def _tags(self, frame: Frame) -> ColourTags:
         """Return the tags of what a frame becomes."""
         if frame.format.layout == "gbr" and self._format.layout not in ("gbr", "gray"):
-            return replace(frame.colour, space=_BT709, range=_LIMITED_RANGE)
+            return replace(frame.colour, space=BT709, range=LIMITED_RANGE)
         return frame.colour
 
     def _place(self, source: PictureFormat, shape: Fraction) -> _Placing:
@@ -147,8 +145,8 @@ class Fitter:
             place.width,
             place.height,
             self._pixel_format,
-            src_color_range=self._colour.range or _LIMITED_RANGE,
-            dst_color_range=self._colour.range or _LIMITED_RANGE,
+            src_color_range=self._colour.range or LIMITED_RANGE,
+            dst_color_range=self._colour.range or LIMITED_RANGE,
             interpolation=kind | Interpolation.ACCURATE_RND,
         )
 
@@ -159,7 +157,7 @@ class Fitter:
         # Untagged YUV is limited. Untagged grey is either, and 0 is black in both.
         is_full = self._colour.range == FULL_RANGE or layout == "gbr"
         if layout == "gray":
-            is_full = self._colour.range != _LIMITED_RANGE
+            is_full = self._colour.range != LIMITED_RANGE
         luma = 0 if is_full else 16 << (bits - 8)
         chroma = 0 if layout == "gbr" else 1 << (bits - 1)
         shapes = self._format.plane_shapes

@@ -13,15 +13,13 @@ from av.codec.codec import PixFmtLoss, UnknownCodecError
 
 from pipeline.errors import ConfigError, SinkError
 from pipeline.frame import ColourTags
-from pipeline.media import FULL_RANGE, SourceInfo, pixel_format_name
+from pipeline.media import BT709, FULL_RANGE, LIMITED_RANGE, SourceInfo, pixel_format_name
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
 
 CodecName = Literal["h264", "hevc", "av1", "prores", "ffv1"]
 
-_BT709 = 1
-_LIMITED_RANGE = 1
 _LOST = PixFmtLoss.RESOLUTION | PixFmtLoss.DEPTH | PixFmtLoss.CHROMA | PixFmtLoss.COLORQUANT
 
 
@@ -167,10 +165,10 @@ def choose_encoding(name: str, codec: VideoCodec, info: SourceInfo) -> Encoding:
         notes.append(f"{wanted} is written as {chosen}")
     if wanted.startswith("gbr") and chosen.startswith("yuv"):
         notes.append("with BT.709's matrix")
-        colour = replace(colour, space=_BT709, range=_LIMITED_RANGE)
+        colour = replace(colour, space=BT709, range=LIMITED_RANGE)
     if codec.limited_only and colour.range == FULL_RANGE:
         notes.append("in limited range, the only one it has")
-        colour = replace(colour, range=_LIMITED_RANGE)
+        colour = replace(colour, range=LIMITED_RANGE)
     if info.alpha and not alpha:
         notes.append("without the alpha channel")
     note = f"{name}: {', '.join(notes)}" if notes else ""

@@ -15,7 +15,7 @@ from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from engines.engine import CHROMA_SHIFT, PictureFormat, Plane
 from pipeline.errors import ConfigError, SinkError
 from pipeline.frame import Frame
-from pipeline.media import FULL_RANGE, SourceInfo, pixel_format_name
+from pipeline.media import FULL_RANGE, LIMITED_RANGE, SourceInfo, pixel_format_name
 from pipeline.sinks.photo_blocks import with_blocks
 from pipeline.sinks.picture import wrap
 from pipeline.sinks.target import Target
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _DEFAULT_QUALITY = 98
 _LOSSLESS = 100
-_LIMITED_RANGE = 1
 _MATRICES = (1, 4, 5, 6, 7, 9)
 """AVColorSpace values whose matrix swscale knows."""
 
@@ -200,7 +199,7 @@ def _rgb(frame: Frame, name: str) -> VideoFrame:
         picture.height,
         name,
         src_colorspace=matrix if is_yuv else None,
-        src_color_range=(frame.colour.range or _LIMITED_RANGE) if is_yuv else FULL_RANGE,
+        src_color_range=(frame.colour.range or LIMITED_RANGE) if is_yuv else FULL_RANGE,
         dst_color_range=FULL_RANGE,
         interpolation=Interpolation.POINT | Interpolation.ACCURATE_RND,
     )

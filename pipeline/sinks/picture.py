@@ -10,9 +10,7 @@ from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from engines.engine import CHROMA_SHIFT, Planes
 from pipeline.frame import ColourTags, Frame
-from pipeline.media import FULL_RANGE, pixel_format_name
-
-_LIMITED_RANGE = 1
+from pipeline.media import FULL_RANGE, LIMITED_RANGE, pixel_format_name
 
 
 class Packer:
@@ -54,13 +52,13 @@ class Packer:
         layout = frame.format.layout
         if layout == "gray" or self._colour.range == frame.colour.range != FULL_RANGE:
             # swscale takes grey for full range and must not stretch it.
-            source = target = FULL_RANGE if layout == "gray" else _LIMITED_RANGE
+            source = target = FULL_RANGE if layout == "gray" else LIMITED_RANGE
         else:
-            source = frame.colour.range or _LIMITED_RANGE
-            target = self._colour.range or _LIMITED_RANGE
+            source = frame.colour.range or LIMITED_RANGE
+            target = self._colour.range or LIMITED_RANGE
         if layout == "gbr":
             source = FULL_RANGE
-            target = _LIMITED_RANGE if self._target.startswith("yuv") else FULL_RANGE
+            target = LIMITED_RANGE if self._target.startswith("yuv") else FULL_RANGE
         to_yuv = layout == "gbr" and self._target.startswith("yuv")
         return self._reformatter.reformat(
             picture,

@@ -17,14 +17,12 @@ from numpy.typing import NDArray
 
 from pipeline.errors import SourceError
 from pipeline.frame import ColourTags, Frame
-from pipeline.media import SourceInfo, as_fraction
+from pipeline.media import BT709, LIMITED_RANGE, SourceInfo, as_fraction
 from pipeline.sources.picture import Unpacker
 
 if TYPE_CHECKING:
     Packet = av.Packet[Any]
 
-_BT709 = 1
-_LIMITED_RANGE = 1
 _TIME_BASE = Fraction(1, 90_000)
 
 
@@ -71,9 +69,7 @@ class SyntheticSource:
             frame_rate=frame_rate,
             frame_count=frame_count,
             duration_s=None if frame_count is None else float(frame_count / frame_rate),
-            colour=ColourTags(
-                space=_BT709, primaries=_BT709, transfer=_BT709, range=_LIMITED_RANGE
-            ),
+            colour=ColourTags(space=BT709, primaries=BT709, transfer=BT709, range=LIMITED_RANGE),
             codec="rawvideo",
             streams=() if self._sound is None else (self._sound.streams.audio[0],),
         )
