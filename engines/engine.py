@@ -7,14 +7,15 @@ A back end is a module in `engines.backends` with a class that follows `Engine`,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import DemoireError as DemoireError
+from engines.errors import DeviceMemoryError as DeviceMemoryError
 from engines.errors import EngineError as EngineError
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
@@ -209,20 +210,52 @@ class Session(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class DeviceTimes:
+    """What one picture takes on a device with memory of its own, in milliseconds, each alone."""
+
+    copy_in_ms: tuple[float, ...]
+    """From the host's memory, a value for each repeat."""
+    infer_ms: tuple[float, ...]
+    copy_out_ms: tuple[float, ...]
+
+
+@runtime_checkable
+class DeviceTimed(Protocol):
+    """A session that can time its own parts on the device's clock."""
+
+    def device_times(self, *, repeats: int) -> DeviceTimes:
+        """Run one picture of grey `repeats` times, after a few that do not count."""
+        ...
+
+
 class Engine(Protocol):
-    """A model on a device. Constructed as `Engine(model=..., **options)` by `create_engine`."""
+    """A model on a device. Constructed as `Engine(model=..., **options)` by `create_engine`.
+
+    A class whose engines are built (minutes, then kept on disk) says so with a class attribute
+    `builds = True` and takes `on_build: OnBuild | None` beside the model.
+    """
 
     info: EngineInfo
 
-    def open(self, picture_format: PictureFormat, *, smoothing: Smoothing | None = None) -> Session:
+    def open(
+        self,
+        picture_format: PictureFormat,
+        *,
+        smoothing: Smoothing | None = None,
+        batch: int | None = None,
+    ) -> Session:
         """Compile for one picture format (cheap when it was opened before).
 
         Args:
             picture_format: Of every picture.
             smoothing: Blend each cleaned picture with those before it; the session's pictures are
                 then one clip, in order.
+            batch: Most pictures per request, where the engine's own option is too many.
 
         Raises:
+            DeviceMemoryError: The device has too little memory for such pictures; fewer of them, or
+                smaller ones, may fit.
             EngineError: The format is not supported or compilation failed.
         """
         ...
@@ -231,6 +264,9 @@ class Engine(Protocol):
         """Release the device; sessions are unusable afterwards."""
         ...
 
+
+OnBuild = Callable[[str, float], None]
+"""Told what is being built, in words, and which share of it is done, 0..1; from any thread."""
 
 BACKENDS: dict[str, str] = {
     "openvino": "engines.backends.openvino:OpenVinoEngine",

@@ -13,3 +13,10 @@ class DemoireError(Exception):
 
 class EngineError(DemoireError):
     """A back end or model cannot be opened, or failed on a picture."""
+
+
+class DeviceMemoryError(EngineError):
+    """A device has too little memory for a picture of this size, or its engine is made for less.
+
+    Raised by `Engine.open` only: a session that opened holds all the memory it needs.
+    """

@@ -4,6 +4,7 @@ DemoireError            exit code 1
 ├── SourceError         an input cannot be opened or read
 ├── SinkError           an output cannot be created or written
 ├── EngineError         a back end or model cannot be opened, or failed on a picture
+│   └── DeviceMemoryError  a device has too little memory for a picture (engines.errors)
 ├── PairsError          a folder holds no pairs or pictures to judge on (engines.pairs)
 ├── PhotosError         no picture of a folder can be shown (engines.simulate.content.photos)
 ├── DataError           there is nothing to train on (engines.train.data)

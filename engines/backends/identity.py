@@ -105,10 +105,14 @@ class IdentityEngine:
         )
 
     def open(
-        self, picture_format: PictureFormat, *, smoothing: Smoothing | None = None
+        self,
+        picture_format: PictureFormat,
+        *,
+        smoothing: Smoothing | None = None,
+        batch: int | None = None,
     ) -> IdentitySession:
         """See `Engine.open`."""
-        return IdentitySession(picture_format, self.options.batch, smoothing)
+        return IdentitySession(picture_format, batch or self.options.batch, smoothing)
 
     def close(self) -> None:
         """Nothing is held."""

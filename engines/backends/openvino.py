@@ -210,7 +210,7 @@ class OpenVinoEngine:
         )
         self._compiled: dict[_Key, ov.CompiledModel] = {}
         # Compiled here so that `info` tells what really runs, not what was asked for.
-        smallest = self._graph_for(PictureFormat("420", 8, 1, 1))
+        smallest = self._graph_for(PictureFormat("420", 8, 1, 1), self.options.batch)
         self.info = EngineInfo(
             backend="openvino",
             model=model,
@@ -220,10 +220,14 @@ class OpenVinoEngine:
         )
 
     def open(
-        self, picture_format: PictureFormat, *, smoothing: Smoothing | None = None
+        self,
+        picture_format: PictureFormat,
+        *,
+        smoothing: Smoothing | None = None,
+        batch: int | None = None,
     ) -> OpenVinoSession:
         """See `Engine.open`; the last few padded sizes stay compiled."""
-        compiled = self._graph_for(picture_format)
+        compiled = self._graph_for(picture_format, batch or self.options.batch)
         self.info = replace(self.info, precision=self._precision_of(compiled))
         return OpenVinoSession(compiled, picture_format, self.options.requests, smoothing)
 
@@ -243,12 +247,10 @@ class OpenVinoEngine:
             raise EngineError(f"{path}: not written by `demoire export` (no {MULTIPLE_KEY} in it)")
         return model
 
-    def _graph_for(self, picture_format: PictureFormat) -> ov.CompiledModel:
+    def _graph_for(self, picture_format: PictureFormat, batch: int) -> ov.CompiledModel:
         """Return the compiled graph, kept from earlier where the padded size was the same."""
-        shapes = tuple(
-            (self.options.batch, 1, *shape)
-            for shape in padded_shapes(picture_format, self._multiple)
-        )
+        padded = padded_shapes(picture_format, self._multiple)
+        shapes = tuple((batch, 1, *shape) for shape in padded)
         key = (picture_format.layout, picture_format.bits, shapes)
         compiled = self._compiled.pop(key, None) or self._compile(picture_format, shapes)
         self._compiled[key] = compiled  # The most recent one is last.

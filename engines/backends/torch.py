@@ -160,14 +160,18 @@ class TorchEngine:
         )
 
     def open(
-        self, picture_format: PictureFormat, *, smoothing: Smoothing | None = None
+        self,
+        picture_format: PictureFormat,
+        *,
+        smoothing: Smoothing | None = None,
+        batch: int | None = None,
     ) -> TorchSession:
         """See `Engine.open`."""
         planes = IntegerPlanes(self._network, picture_format.layout, picture_format.bits)
         return TorchSession(
             planes.eval(),
             picture_format,
-            batch=self.options.batch,
+            batch=batch or self.options.batch,
             device=self._device,
             smoothing=smoothing,
         )

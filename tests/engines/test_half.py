@@ -14,7 +14,7 @@ class Takes:
     def __init__(self, levels):
         self.levels = levels
 
-    def open(self, picture_format, *, smoothing=None):
+    def open(self, picture_format, *, smoothing=None, batch=None):
         return TakesSession(picture_format, self.levels)
 
 

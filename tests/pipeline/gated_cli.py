@@ -22,8 +22,8 @@ class GatedSession:
 
 
 class GatedEngine(IdentityEngine):
-    def open(self, picture_format, *, smoothing=None):
-        return GatedSession(super().open(picture_format, smoothing=smoothing))
+    def open(self, picture_format, *, smoothing=None, batch=None):
+        return GatedSession(super().open(picture_format, smoothing=smoothing, batch=batch))
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ class AddingEngine:
         self.sessions = []
         self.sizes = []
 
-    def open(self, picture_format, *, smoothing=None):
+    def open(self, picture_format, *, smoothing=None, batch=None):
         self.sessions.append(AddingSession(self, picture_format, smoothing))
         return self.sessions[-1]
 

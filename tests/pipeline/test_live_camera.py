@@ -30,7 +30,7 @@ class Breaks(IdentityEngine):
         super().__init__()
         self.left = times
 
-    def open(self, picture_format, *, smoothing=None):
+    def open(self, picture_format, *, smoothing=None, batch=None):
         session = super().open(picture_format, smoothing=smoothing)
         if self.left:
             self.left -= 1
@@ -50,7 +50,7 @@ class Gated(IdentityEngine):
         self.gate = threading.Event()
         self.gate.set()
 
-    def open(self, picture_format, *, smoothing=None):
+    def open(self, picture_format, *, smoothing=None, batch=None):
         session = super().open(picture_format, smoothing=smoothing)
         inner = session.submit
 
@@ -174,7 +174,7 @@ def test_outlet_that_raises_harms_no_other():
 
 def test_bypass_shows_pictures_as_they_came():
     class Darkens(IdentityEngine):
-        def open(self, picture_format, *, smoothing=None):
+        def open(self, picture_format, *, smoothing=None, batch=None):
             session = super().open(picture_format, smoothing=smoothing)
             inner = session.submit
 

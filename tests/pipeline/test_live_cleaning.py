@@ -25,7 +25,7 @@ class Counting:
         self.open_sessions = []
         self.log = []
 
-    def open(self, picture_format, *, smoothing=None):
+    def open(self, picture_format, *, smoothing=None, batch=None):
         if self.gate is not None:
             assert self.gate.wait(10)
         if self.refuses(picture_format, smoothing):
