@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from opening import ENGINES, opened
 
 from engines.backends import create_engine
 from engines.engine import BACKENDS, CHROMA_SHIFT, Engine, PictureFormat, Planes
@@ -34,22 +35,20 @@ FORMATS = [
 ]
 
 
-def opened(name: str, model: Path, **options: object) -> Engine:
-    if name == "torch":
-        pytest.importorskip("torch", reason="needs the extra `torch`")
-    return create_engine(name, model=str(model), options=options)
-
-
-@pytest.fixture(params=BACKENDS, scope="module")
-def engine(request: pytest.FixtureRequest, small_model: Path) -> Iterator[Engine]:
-    engine = opened(request.param, small_model)
+@pytest.fixture(params=ENGINES, scope="module")
+def engine(
+    request: pytest.FixtureRequest, small_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
+    engine = opened(request.param, small_model, tmp_path_factory.mktemp("engines"))
     yield engine
     engine.close()
 
 
-@pytest.fixture(params=BACKENDS, scope="module")
-def engine_of_threes(request: pytest.FixtureRequest, small_model: Path) -> Iterator[Engine]:
-    engine = opened(request.param, small_model, batch=3)
+@pytest.fixture(params=ENGINES, scope="module")
+def engine_of_threes(
+    request: pytest.FixtureRequest, small_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
+    engine = opened(request.param, small_model, tmp_path_factory.mktemp("engines"), batch=3)
     yield engine
     engine.close()
 

@@ -6,10 +6,10 @@ from itertools import pairwise, product
 import cv2
 import numpy as np
 import pytest
+from opening import ENGINES, opened
 
 from engines.backends import create_engine
 from engines.engine import (
-    BACKENDS,
     CHROMA_SHIFT,
     Flicker,
     Moment,
@@ -25,11 +25,9 @@ SIZE = PictureFormat("420", 8, 192, 128)
 SMOOTHING = Smoothing(luma_s=0.15, chroma_s=0.25)
 
 
-@pytest.fixture(params=BACKENDS, scope="module")
-def engine(request, small_model):
-    if request.param == "torch":
-        pytest.importorskip("torch", reason="needs the extra `torch`")
-    engine = create_engine(request.param, model=str(small_model))
+@pytest.fixture(params=ENGINES, scope="module")
+def engine(request, small_model, tmp_path_factory):
+    engine = opened(request.param, small_model, tmp_path_factory.mktemp("engines"))
     yield engine
     engine.close()
 

@@ -1,0 +1,6 @@
+"""NVIDIA's compiler: the exported network and the smoothing as TensorRT engines on one GPU.
+
+`network` and `smoothing` write what is to be computed as ONNX, `library` has TensorRT compile it,
+`device` says what a device does for a session and `cuda` does it, `blender` smooths there,
+`session` keeps pictures in flight, and `engine` is the back end.
+"""
