@@ -78,6 +78,10 @@ class PictureFormat:
         return (luma, chroma, chroma)
 
 
+WHOLE = "whole"
+"""How pictures go through a network that has memory enough."""
+
+
 @dataclass(frozen=True)
 class EngineInfo:
     """What really runs: shown to the user and written to every report."""
@@ -92,9 +96,13 @@ class EngineInfo:
     """Precision the compiled graph computes in, read back from it: `bf16`, `f16` or `f32`."""
     version: str
     """Version of the library behind the back end."""
+    fit: str = WHOLE
+    """How pictures go through the network, where the device's memory is short: `batch 1 of 4`, or
+    `tiles of 2176x1344 with 512 of overlap`."""
 
     def __str__(self) -> str:
-        return f"{self.model} in {self.precision} on {self.device} ({self.version})"
+        text = f"{self.model} in {self.precision} on {self.device} ({self.version})"
+        return text if self.fit == WHOLE else f"{text}, {self.fit}"
 
 
 @dataclass(frozen=True)
@@ -238,6 +246,15 @@ class Engine(Protocol):
 
     info: EngineInfo
 
+    @property
+    def multiple(self) -> int:
+        """What luma height and width are padded to a multiple of, even.
+
+        A part of a picture that begins at a multiple is seen as it is in the whole, but for what
+        lies beyond its edges.
+        """
+        ...
+
     def open(
         self,
         picture_format: PictureFormat,
@@ -266,14 +283,18 @@ class Engine(Protocol):
 
 
 OnBuild = Callable[[str, float], None]
-"""Told what is being built, in words, and which share of it is done, 0..1; from any thread."""
+"""Told what is being built, in words, and which share of it is done; from any thread.
+
+The first call for an engine comes before its work begins, the last one, with 1, once it is built.
+"""
 
 BACKENDS: dict[str, str] = {
+    "tensorrt": "engines.backends.tensorrt.engine:TensorRtEngine",
     "openvino": "engines.backends.openvino:OpenVinoEngine",
     "torch": "engines.backends.torch:TorchEngine",
     "identity": "engines.backends.identity:IdentityEngine",
 }
-"""Back ends by name, in the order in which `auto` tries them (`identity` never is)."""
+"""Back ends by name; `engines.backends.AUTO` tells which of them `auto` tries, in which order."""
 
 
 def check_moments(

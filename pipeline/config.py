@@ -75,6 +75,13 @@ class SourceConfig(Settings):
         return self
 
 
+def _devices(value: object) -> object:
+    """Return `0` for what YAML makes of a bare 0, and `0,1` for a list."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value) if type(value) is int else value
+
+
 class EngineConfig(Settings):
     """What computes."""
 
@@ -82,6 +89,9 @@ class EngineConfig(Settings):
     """A back end, or `auto` for the first that really opens; see `demoire doctor`."""
     model: str = "nano"
     """The network."""
+    device: Annotated[str | None, BeforeValidator(_devices)] = None
+    """Where, as the back end names its devices: `1` for the second GPU; the back end's own choice
+    where not given. Several, `0,1`, compute every so manieth frame each."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Settings of that back end alone."""
 

@@ -7,6 +7,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from engines.engine import WHOLE
+
 if TYPE_CHECKING:
     from engines.engine import EngineInfo, Flicker
     from pipeline.frame import ColourTags
@@ -94,6 +96,8 @@ class RunReport:
             parts.append(f"latency {self.latency.p50_ms:.0f} ms (p99 {self.latency.p99_ms:.0f})")
         if self.engine is not None:
             parts.append(f"{self.engine.model} on {self.engine.backend} {self.engine.precision}")
+            if self.engine.fit != WHOLE:
+                parts.append(self.engine.fit)
         if self.flicker is not None and self.flicker.before >= _SEEN_LEVELS:
             parts.append(f"flicker {self.flicker.after / self.flicker.before - 1:+.0%}")
         if self.dropped:

@@ -94,6 +94,8 @@ class IdentitySession:
 class IdentityEngine:
     """Returns its input without copying it; whatever the model and the strength."""
 
+    multiple = 2  # chroma lies on whole samples
+
     def __init__(self, *, model: str = "-", **options: object) -> None:
         self.options = parse_options(IdentityOptions, "identity", options)
         self.info = EngineInfo(

@@ -205,7 +205,7 @@ class OpenVinoEngine:
     def __init__(self, *, model: str = "nano", **options: object) -> None:
         self.options = parse_options(OpenVinoOptions, "openvino", options)
         self._exported = self._read(model_path(model))
-        self._multiple = int(
+        self.multiple = int(
             self._exported.get_rt_info(["framework", MULTIPLE_KEY]).astype(str)  # one of ours
         )
         self._compiled: dict[_Key, ov.CompiledModel] = {}
@@ -249,7 +249,7 @@ class OpenVinoEngine:
 
     def _graph_for(self, picture_format: PictureFormat, batch: int) -> ov.CompiledModel:
         """Return the compiled graph, kept from earlier where the padded size was the same."""
-        padded = padded_shapes(picture_format, self._multiple)
+        padded = padded_shapes(picture_format, self.multiple)
         shapes = tuple((batch, 1, *shape) for shape in padded)
         key = (picture_format.layout, picture_format.bits, shapes)
         compiled = self._compiled.pop(key, None) or self._compile(picture_format, shapes)

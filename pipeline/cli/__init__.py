@@ -11,7 +11,19 @@ from typing import Annotated
 import typer
 
 from pipeline import __version__
-from pipeline.cli import clean, demo, doctor, evaluate, export, live, presets, simulate, train
+from pipeline.cli import (
+    bench,
+    clean,
+    demo,
+    doctor,
+    engines,
+    evaluate,
+    export,
+    live,
+    presets,
+    simulate,
+    train,
+)
 from pipeline.cli.commands import Commands, add_command
 from pipeline.cli.console import say
 
@@ -37,6 +49,8 @@ for _module, _command in (
 ):
     add_command(app, _command, _module.EXAMPLES)
 add_command(app, live.cameras, live.CAMERAS_EXAMPLES)
+app.add_typer(engines.app, name="engines")
+app.add_typer(bench.app, name="bench")
 
 
 def _show_version(wanted: bool) -> None:

@@ -17,6 +17,8 @@ EXAMPLES = (
     "demoire clean talk.mp4 --debug-maps maps/         shows what was removed",
     "demoire clean talk.mp4 --codec hevc --crf 22 --encoder-preset slow",
     "demoire clean talk.mp4 --preset quality --set clean.strength=0.8 --dry-run",
+    "demoire clean talk.mp4 --device 0,1               two GPUs share the frames",
+    "demoire clean talk.mp4 --build-only               now, so that no run has to wait for it",
     "demoire clean talk.mp4 --progress json --report report.json",
 )
 
@@ -41,6 +43,8 @@ def clean(
     deinterlace: options.Deinterlace = None,
     engine: options.Engine = None,
     model: options.Model = None,
+    device: options.Device = None,
+    build_only: options.BuildOnly = False,
     codec: options.Codec = None,
     crf: options.Crf = None,
     encoder_preset: options.EncoderPreset = None,
@@ -76,6 +80,7 @@ def clean(
         "source.deinterlace": "bwdif" if deinterlace else None,
         "engine.name": engine,
         "engine.model": model,
+        "engine.device": device,
         "encoder.codec": codec,
         "encoder.crf": crf,
         "encoder.preset": encoder_preset,
@@ -92,6 +97,11 @@ def clean(
         raise ConfigError("--maps-every: needs --debug-maps DIR, where to write the sheets")
     jobs = plan_jobs(inputs, output, codec=merged.encoder.codec)
     refuse_shared_maps(jobs, merged.maps.folder)
+    if build_only:
+        from pipeline.cli.building import build_all
+
+        build_all(jobs, merged, progress=progress)
+        return
     if dry_run:
         describe_all(jobs, merged, overwrite=overwrite)
         return

@@ -45,12 +45,25 @@ class Commands(TyperGroup):
             raise typer.Exit(error.exit_code) from error
 
 
-def add_command(app: typer.Typer, command: Callable[..., None], examples: Sequence[str]) -> None:
-    """Add a command named after its function, with its docstring and examples as help."""
+def add_command(
+    app: typer.Typer,
+    command: Callable[..., None],
+    examples: Sequence[str],
+    *,
+    name: str | None = None,
+) -> None:
+    """Add a command with its docstring and examples as help.
+
+    Args:
+        app: To what.
+        command: A function with the command's parameters.
+        examples: Lines of the help.
+        name: The function's where not given.
+    """
     text = inspect.getdoc(command) or ""
     # \b keeps the lines as they are.
     shown = "\n".join(["\b", "[bold]Examples[/bold]", *(f"  {example}" for example in examples)])
-    app.command(help=f"{text}\n\n{shown}")(command)
+    app.command(name, help=f"{text}\n\n{shown}")(command)
 
 
 def need_extra(command: str, modules: Sequence[str], *, extra: str) -> None:

@@ -30,6 +30,7 @@ def doctor(debug: Debug = False) -> None:
     processor = machine.cpu()
     _section("Versions", machine.versions().items())
     _section("Processor", _cpu_rows(processor))
+    _section("GPUs", _gpu_rows())
     backends = probe_backends()
     _section("Back ends", [(name, _backend(found)) for name, found in backends])
     names = (*machine.SOFTWARE_ENCODERS, *machine.HARDWARE_ENCODERS)
@@ -82,7 +83,9 @@ def traps(processor: Cpu, backends: Probes, codecs: Sequence[Attempt]) -> list[s
     if "cuda" in working and "h264_nvenc" not in working:
         found.append("The GPU has no video encoder (data-centre GPUs do not): the CPU encodes.")
     opened = [name for name, reason in backends if not isinstance(reason, str)]
-    if "torch" in opened and "openvino" not in opened:
+    kinds = {name.partition(" ")[0] for name in opened}
+    on_gpu = {"tensorrt", "torch on cuda"}.intersection(opened)
+    if "torch" in kinds and "openvino" not in kinds and not on_gpu:
         found.append("OpenVINO does not open; torch stands in for it, more slowly on a CPU.")
     return found
 
@@ -104,6 +107,17 @@ def _cpu_rows(processor: Cpu) -> list[tuple[str, str]]:
     if processor.features is None:
         return [*rows, ("features", "this system does not list them")]
     return rows + [(name, "yes" if has else "no") for name, has in processor.features.items()]
+
+
+def _gpu_rows() -> list[tuple[str, str]]:
+    """Return the numbers that `--device` takes."""
+    from engines.backends.nvidia import gpu_names
+    from engines.errors import EngineError
+
+    try:
+        return [(str(number), name) for number, name in enumerate(gpu_names())]
+    except EngineError as error:
+        return [("none", str(error))]
 
 
 def _backend(found: EngineInfo | str) -> str:

@@ -27,8 +27,10 @@ from engines.evaluate.report import (
     write_rows,
 )
 from engines.evaluate.video import ClipCleaner
+from pipeline.cli.building import BuildWatch
 from pipeline.cli.console import say
 from pipeline.cli.inputs import create_folder
+from pipeline.cli.progress import QuietDisplay
 from pipeline.errors import ConfigError, SinkError
 
 _REPORTS = {
@@ -90,7 +92,8 @@ def run_evaluation(
     """
     cases = request.cases()
     _make_folder(out, cases, overwrite=overwrite)
-    with closing(create_engine(engine, model=model)) as opened:
+    watch = BuildWatch(QuietDisplay().build)
+    with closing(create_engine(engine, model=model, on_build=watch)) as opened:
         judgements = list(
             track(
                 _judged(request, cases, opened),

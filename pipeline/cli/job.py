@@ -10,6 +10,7 @@ import cv2
 
 from engines.backends import create_engine
 from engines.engine import joined_flicker
+from pipeline.cli.building import BuildWatch, refuse_unbuilt
 from pipeline.cli.inputs import Job
 from pipeline.config import Config
 from pipeline.runner import Pipeline
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from engines.engine import Engine, Flicker, Smoothing
+    from pipeline.cli.building import Build
     from pipeline.cli.progress import Display
     from pipeline.media import SourceInfo
     from pipeline.report import RunReport
@@ -54,6 +56,7 @@ class Cleaner:
         self.engine = None
         self._overwrite = overwrite
         self._display = display
+        self._watch = BuildWatch(display.build)
         # Cores are busy with decoder, network and encoder: OpenCV's own threads would spin while
         # they wait for one, 8 ms of CPU a frame of 1080p.
         cv2.setNumThreads(1)
@@ -83,6 +86,21 @@ class Cleaner:
         stages = self._stages(engine, source.info, self._smoothing(job, engine), flickers)
         report = run(source, stages, sinks, stop, on_frame=self._display.update)
         return replace(report, engine=engine.info, flicker=joined_flicker(flickers))
+
+    def build(self, job: Job) -> list[Build]:
+        """Have built what the engine builds for a job, and return what that was.
+
+        Raises:
+            DemoireError: The input cannot be read, or the engine not be built.
+            ConfigError: The engine builds nothing.
+        """
+        source = self._open_source(job)
+        source.close()
+        earlier = len(self._watch.built)
+        engine = self._open_engine()
+        refuse_unbuilt(engine.info.backend)
+        engine.open(source.info.picture_format, smoothing=self._smoothing(job, engine)).close()
+        return self._watch.built[earlier:]
 
     def describe(self, job: Job) -> list[tuple[str, str]]:
         """Return what `clean` would do, in words, having opened everything but the output.
@@ -153,7 +171,13 @@ class Cleaner:
     def _open_engine(self) -> Engine:
         if self.engine is None:
             engine = self.config.engine
-            self.engine = create_engine(engine.name, model=engine.model, options=engine.options)
+            self.engine = create_engine(
+                engine.name,
+                model=engine.model,
+                options=engine.options,
+                device=engine.device,
+                on_build=self._watch,
+            )
         return self.engine
 
     def _smoothing(self, job: Job, engine: Engine) -> Smoothing | None:

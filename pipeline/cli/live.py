@@ -211,6 +211,7 @@ def live(
     deband: options.Deband = None,
     engine: options.Engine = None,
     model: options.Model = None,
+    device: options.Device = None,
     print_config: options.PrintConfig = False,
     debug: Debug = False,
 ) -> None:
@@ -255,6 +256,7 @@ def live(
         "smooth.deband": deband,
         "engine.name": engine,
         "engine.model": model,
+        "engine.device": device,
     }
     merged = load_live_config(
         preset=preset, file=config, assignments=assignments or (), options=given, camera=camera

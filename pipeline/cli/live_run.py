@@ -12,8 +12,10 @@ import cv2
 
 from engines.backends import create_engine
 from engines.models import SHIPPED
+from pipeline.cli.building import BuildWatch
 from pipeline.cli.console import say
 from pipeline.cli.interrupt import stop_on_interrupt
+from pipeline.cli.progress import QuietDisplay
 from pipeline.errors import ConfigError, SourceError
 from pipeline.live.events import event_handler
 from pipeline.live.service import Service, smaller_models
@@ -74,10 +76,20 @@ def _log_events(config: LiveConfig, *, debug: bool) -> None:
 def _open_engines(config: LiveConfig) -> dict[str, Engine]:
     """Return the engine asked for, and a smaller network's for when it is too slow."""
     wanted = config.engine
-    first = create_engine(wanted.name, model=wanted.model, options=wanted.options)
-    engines = {wanted.model: first}
-    if first.info.backend == "identity":
+    watch = BuildWatch(QuietDisplay().build)
+
+    def opened(model: str) -> Engine:
+        return create_engine(
+            wanted.name,
+            model=model,
+            options=wanted.options,
+            device=wanted.device,
+            on_build=watch,
+        )
+
+    engines = {wanted.model: opened(wanted.model)}
+    if engines[wanted.model].info.backend == "identity":
         return engines
     for model in smaller_models(wanted.model, SHIPPED)[1:]:
-        engines[model] = create_engine(first.info.backend, model=model, options=wanted.options)
+        engines[model] = opened(model)
     return engines

@@ -150,7 +150,26 @@ Engine = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Back end, of those `demoire doctor` lists. Default: auto, the first that opens.",
+        help="Back end, of those `demoire doctor` lists. Default: auto, the first that opens, a"
+        " GPU's before a CPU's.",
+        rich_help_panel=_ENGINE,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N[,N...]",
+        help="GPU by its number in `demoire doctor`; several, as 0,1, share the frames. Default:"
+        " the back end's own choice.",
+        rich_help_panel=_ENGINE,
+    ),
+]
+BuildOnly = Annotated[
+    bool,
+    typer.Option(
+        "--build-only",
+        help="Only build the engine that the inputs need, where the back end builds one; see"
+        " `demoire engines`.",
         rich_help_panel=_ENGINE,
     ),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,15 +16,24 @@ from pipeline.cli.options import ProgressMode
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+    from pipeline.cli.building import Build
     from pipeline.media import SourceInfo
     from pipeline.runner import Progress
 
+log = logging.getLogger(__name__)
+
 _INTERVAL_S = 0.25
 """Seconds between updates: drawing a bar takes milliseconds, and the drawer writes frames."""
+_LOGGED_EVERY_S = 30.0
+"""Between lines of a log that say how far the building of an engine is."""
 
 
 class Display(Protocol):
     """Shows one run after the other."""
+
+    def build(self, build: Build) -> None:
+        """An engine is being built, before a run or within one; from any thread, one at a time."""
+        ...
 
     def start(self, info: SourceInfo, target: Path) -> None:
         """A run begins."""
@@ -52,7 +62,22 @@ def create_display(mode: ProgressMode) -> Display:
 
 
 class QuietDisplay:
-    """Says one line at the end of a run."""
+    """Says one line at the end of a run; what is built is logged: it takes minutes."""
+
+    def __init__(self) -> None:
+        self._logged_s: float | None = None
+
+    def build(self, build: Build) -> None:
+        """Log the beginning and the end, and every half minute how far it is."""
+        if build.done:
+            log.info("built %s in %.0f s", build.what, build.elapsed_s)
+            self._logged_s = None
+        elif self._logged_s is None:
+            log.info("building %s; it is kept for the next time", build.what)
+            self._logged_s = build.elapsed_s
+        elif build.elapsed_s - self._logged_s >= _LOGGED_EVERY_S:
+            log.info("building %s: %s", build.what, build.figures)
+            self._logged_s = build.elapsed_s
 
     def start(self, info: SourceInfo, target: Path) -> None:
         """Say nothing yet."""
@@ -75,6 +100,20 @@ class JsonDisplay:
         self._expected: int | None = None
         self._source = ""
         self._shown_s: float | None = None
+        self._build_shown_s: float | None = None
+
+    def build(self, build: Build) -> None:
+        """Print how far it is: the first and the last time, and four times a second."""
+        shown_s = self._build_shown_s
+        if not build.done and shown_s is not None and build.elapsed_s - shown_s < _INTERVAL_S:
+            return
+        self._build_shown_s = None if build.done else build.elapsed_s
+        self._print(
+            "build",
+            what=build.what,
+            share=round(build.share, 3),
+            elapsed_s=round(build.elapsed_s, 3),
+        )
 
     def start(self, info: SourceInfo, target: Path) -> None:
         """Print what is read and written."""
@@ -128,8 +167,7 @@ class BarDisplay:
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.completed:.0f}/{task.fields[expected]} frames"),
-            TextColumn("{task.fields[fps]:.1f} fps"),
+            TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
             # A thread of its own would redraw while frames are computed; Python is slow at it.
@@ -137,16 +175,33 @@ class BarDisplay:
             transient=True,
         )
         self._task: TaskID | None = None
-        self._shown_s = 0.0
+        self._build: TaskID | None = None
+        self._shown_s = self._build_shown_s = 0.0
+        self._expected = "?"
+
+    def build(self, build: Build) -> None:
+        """Draw a bar of its own until it is built."""
+        if build.done:
+            self._remove_build()
+            if self._task is None:
+                self._bar.stop()
+            return
+        if self._build is None:
+            self._build_shown_s = -_INTERVAL_S
+            self._build = self._bar.add_task(f"building {build.what}:", total=1.0, figures="")
+            self._bar.start()
+        if build.elapsed_s - self._build_shown_s >= _INTERVAL_S:
+            self._build_shown_s = build.elapsed_s
+            self._bar.update(
+                self._build, completed=build.share, figures=build.figures, refresh=True
+            )
 
     def start(self, info: SourceInfo, target: Path) -> None:
         """Draw an empty bar."""
         self._shown_s = 0.0
+        self._expected = "?" if info.frame_count is None else str(info.frame_count)
         self._task = self._bar.add_task(
-            Path(info.url).name,
-            total=info.frame_count,
-            expected="?" if info.frame_count is None else str(info.frame_count),
-            fps=0.0,
+            Path(info.url).name, total=info.frame_count, figures=self._figures(0, 0.0)
         )
         self._bar.start()
 
@@ -158,7 +213,7 @@ class BarDisplay:
         self._bar.update(
             self._task,
             completed=progress.frames,
-            fps=progress.frames / progress.elapsed_s,
+            figures=self._figures(progress.frames, progress.frames / progress.elapsed_s),
             refresh=True,
         )
 
@@ -171,8 +226,17 @@ class BarDisplay:
         """Remove the bar."""
         self._remove()
 
+    def _figures(self, frames: int, fps: float) -> str:
+        return f"{frames}/{self._expected} frames {fps:.1f} fps"
+
     def _remove(self) -> None:
+        self._remove_build()
         if self._task is not None:
             self._bar.remove_task(self._task)
-            self._bar.stop()
             self._task = None
+        self._bar.stop()
+
+    def _remove_build(self) -> None:
+        if self._build is not None:
+            self._bar.remove_task(self._build)
+            self._build = None

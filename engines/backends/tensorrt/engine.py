@@ -203,10 +203,13 @@ class PlanStore:
             raise EngineError(
                 f"{self.library.name}: {what} would compute in {found}, not in {precision}"
             )
-        _log.info("building the engine for %s with %s", what, self.library.name)
+        # Whoever is told how far it is says so.
+        level = logging.INFO if self.on_build is None else logging.DEBUG
+        _log.log(level, "building the engine for %s with %s", what, self.library.name)
         began = time.perf_counter()
         plan = self.library.build(onnx, profiles=profiles, what=what, on_build=self.on_build)
-        _log.info(
+        _log.log(
+            level,
             "built the engine for %s in %.1f s: %.1f MB, convolutions in %s",
             what,
             time.perf_counter() - began,

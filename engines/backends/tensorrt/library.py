@@ -32,6 +32,8 @@ _MODULES: Mapping[Choice, tuple[str, ...]] = {
     "tensorrt": ("tensorrt",),
     "tensorrt_rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings"),
 }
+_ALMOST = 0.99
+"""Of the work, before the engine is there."""
 _LEVELS = (logging.CRITICAL, logging.ERROR, logging.WARNING, logging.DEBUG, logging.DEBUG)
 
 
@@ -84,15 +86,17 @@ class Library:
         config.profiling_verbosity = self.trt.ProfilingVerbosity.DETAILED
         # What is left in float32 is there for exactness.
         config.clear_flag(self.trt.BuilderFlag.TF32)
-        monitor = _monitor(self.trt, what, on_build)
+        progress = _BuildProgress(what, on_build)
+        monitor = _monitor(self.trt, progress)  # not kept alive by the config
         config.progress_monitor = monitor
         self.logger.last = ""
+        progress.say(0.0)
         plan = builder.build_serialized_network(network, config)
-        if monitor.error is not None:
-            raise monitor.error
+        if progress.error is not None:
+            raise progress.error
         if plan is None:
             raise EngineError(f"{self.name}: {what} cannot be built: {self.logger.last}")
-        monitor.done()
+        progress.say(1.0)
         return bytes(plan)
 
     def precision(self, onnx: bytes, what: str) -> str:
@@ -168,52 +172,61 @@ def _logger(trt: Any) -> Any:  # noqa: ANN401
     return Logger()
 
 
-def _monitor(trt: Any, what: str, on_build: OnBuild | None) -> Any:  # noqa: ANN401
-    """Return a watcher of a build that hands on the share that is done, and stops it on an error.
+class _BuildProgress:
+    """The share of a build that is done, from phases that are nested.
 
-    Phases are nested: each is a part of one step of the phase around it.
+    Each phase is a part of one step of the phase around it.
     """
+
+    def __init__(self, what: str, on_build: OnBuild | None) -> None:
+        self.error: BaseException | None = None
+        """What `on_build` raised; nothing is told after it."""
+        self._what, self._on_build = what, on_build
+        self._parents: dict[str, str | None] = {}
+        self._steps: dict[str, tuple[int, int]] = {}
+        self._said = -1.0
+
+    def begin(self, phase: str, parent: str | None, steps: int) -> None:
+        self._parents[phase] = parent
+        self._steps[phase] = (0, max(1, steps))
+
+    def step(self, phase: str, number: int) -> None:
+        _, count = self._steps.get(phase, (0, 1))
+        self._steps[phase] = (min(number, count), count)
+        self.say(min(_ALMOST, self._share(phase, 0.0)))
+
+    def say(self, share: float) -> None:
+        """Tell how far it is, unless more has been told."""
+        if self._on_build is None or share <= self._said or self.error is not None:
+            return
+        self._said = share
+        try:
+            self._on_build(self._what, share)
+        except BaseException as error:  # noqa: BLE001 - C++ is below: it is raised above that
+            self.error = error
+
+    def _share(self, phase: str, inner: float) -> float:
+        done, count = self._steps[phase]
+        share = min(1.0, (done + inner) / count)
+        parent = self._parents.get(phase)
+        return share if parent not in self._steps else self._share(parent, share)
+
+
+def _monitor(trt: Any, progress: _BuildProgress) -> Any:  # noqa: ANN401
+    """Return what TensorRT tells of a build; it stops the build after an error."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.error: BaseException | None = None
-            self._parents: dict[str, str | None] = {}
-            self._steps: dict[str, tuple[int, int]] = {}
-            self._said = 0.0
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            self._parents[phase_name] = parent_phase
-            self._steps[phase_name] = (0, max(1, num_steps))
-            self._say(self._share(phase_name, 0.0))
+            progress.begin(phase_name, parent_phase, num_steps)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            _, count = self._steps.get(phase_name, (0, 1))
-            self._steps[phase_name] = (min(step + 1, count), count)
-            self._say(self._share(phase_name, 0.0))
-            return self.error is None
+            progress.step(phase_name, step + 1)
+            return progress.error is None
 
         def phase_finish(self, phase_name: str) -> None:
-            _, count = self._steps.get(phase_name, (0, 1))
-            self._steps[phase_name] = (count, count)
-
-        def done(self) -> None:
-            self._said = 0.0
-            self._say(1.0)
-
-        def _share(self, phase: str, inner: float) -> float:
-            done, count = self._steps[phase]
-            share = min(1.0, (done + inner) / count)
-            parent = self._parents[phase]
-            return share if parent not in self._steps else self._share(parent, share)
-
-        def _say(self, share: float) -> None:
-            if on_build is None or share <= self._said or self.error is not None:
-                return
-            self._said = share
-            try:
-                on_build(what, share)
-            except BaseException as error:  # noqa: BLE001 - C++ is below: it is raised above that
-                self.error = error
+            """The phase around it says so with its next step."""
 
     return Monitor()
