@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import re
 import shlex
 import shutil
@@ -21,19 +20,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from pipeline.bench.machine import BUSY_LOAD, load, machine_card
+from pipeline.bench.machine import usable_cores as usable_cores
 
 HERE = Path(__file__).parent
 CACHE = HERE / ".cache"
 RESULTS = HERE / "results"
 
 MEGABYTE = 1_000_000
-
-_FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8")
-_LIBRARIES = ("av", "openvino", "numpy", "opencv-python-headless", "demoire")
-_BUSY_LOAD = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,34 +154,12 @@ def spread(found: Mapping[str, float], digits: int = 2) -> str:
     return f"{found['median']:.{digits}f} ({low} to {high})"
 
 
-def machine_card() -> dict[str, Any]:
-    """Return processor, system and versions; nothing that names the machine itself."""
-    fields = _cpu_fields()
-    present = set(fields.get("flags", "").split())
-    return {
-        "cpu": fields.get("model name", platform.machine()),
-        "flags": [flag for flag in _FLAGS if flag in present],
-        "cores": usable_cores(),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-        "kernel": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        **{name: _version(name) for name in _LIBRARIES},
-        "ffmpeg_in_av": _ffmpeg_in_av(),
-        "commit": _commit(),
-    }
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 def warn_if_busy() -> float:
     """Return the load of the last minute; complain when something else is running."""
-    load = os.getloadavg()[0]
-    if load > _BUSY_LOAD:
-        print(f"warning: load is {load:.2f}; something else is running, so figures are too low")
-    return load
+    now = load()
+    if now > BUSY_LOAD:
+        print(f"warning: load is {now:.2f}; something else is running, so figures are too low")
+    return now
 
 
 def write_result(
@@ -242,35 +217,3 @@ def _resident_mb(pid: int) -> float | None:
     except (OSError, IndexError):  # it has just ended
         return None
     return round(pages * os.sysconf("SC_PAGE_SIZE") / MEGABYTE, 1)
-
-
-def _cpu_fields() -> dict[str, str]:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    parts = (line.partition(":") for line in lines)
-    return {key.strip(): value.strip() for key, _, value in parts}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _ffmpeg_in_av() -> str:
-    import av  # heavy: the card is made when all children are done
-
-    return str(av.ffmpeg_version_info)
-
-
-def _commit() -> str | None:
-    """Return the commit that was measured, marked when the code differs from it."""
-    git = ("git", "-C", str(HERE.parent))
-    try:
-        head = subprocess.check_output([*git, "rev-parse", "--short", "HEAD"], text=True).strip()
-        changed = subprocess.check_output(
-            [*git, "status", "--porcelain", "--", "pipeline", "engines"], text=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None  # not a clone
-    return f"{head} with changes" if changed.strip() else head

@@ -9,7 +9,9 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted(path for top in ("pipeline", "engines") for path in (ROOT / top).rglob("*.py"))
 # Everything else is at the bottom, layer 0.
 LAYERS = {"cli": 3, "runner": 2, "config": 2, "sources": 1, "stages": 1, "sinks": 1, "live": 2}
+LAYERS |= {"bench": 3}
 COMPUTING = {
+    ("bench", "computing"),
     ("stages", "clean"),
     ("live", "cleaning"),
     ("live", "moire_meter"),

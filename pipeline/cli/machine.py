@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from importlib import metadata
-from pathlib import Path
 
 import av
 from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.error import FFmpegError
 
+from pipeline.bench.machine import Cpu as Cpu
+from pipeline.bench.machine import cpu as cpu
+from pipeline.bench.machine import library_versions
 from pipeline.sinks.scheduling import scheduled_as_before
 
 WIDTH, HEIGHT = 320, 240  # Hardware encoders refuse smaller pictures.
@@ -36,16 +37,6 @@ HARDWARE_ENCODERS = (
 
 _PIXEL_FORMATS = {"prores_ks": "yuv422p10le", "libsvtav1": "yuv420p10le"}
 
-_CPU_FLAGS: dict[str, tuple[str, ...]] = {
-    "avx2": ("avx2",),
-    "avx512": ("avx512f",),
-    "avx512_bf16": ("avx512_bf16",),
-    "amx_bf16": ("amx_bf16",),
-    "vnni": ("avx512_vnni", "avx_vnni"),
-}
-
-_LIBRARIES = ("av", "numpy", "openvino", "opencv-python-headless", "torch", "tensorrt")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
@@ -56,41 +47,11 @@ class Attempt:
     """Why it does not work; None where it does."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cpu:
-    """The processor as the system describes it."""
-
-    model: str
-    cores: int
-    """Cores this process may use."""
-    features: dict[str, bool] | None
-    """Instruction sets that matter here; None where the system does not list them."""
-
-
 def versions() -> dict[str, str]:
     """Return versions of Python, FFmpeg's codecs and the libraries that are installed."""
     found = {"python": platform.python_version(), "system": platform.platform()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     codec = av.library_versions["libavcodec"]
-    return found | {"libavcodec": ".".join(str(part) for part in codec)}
-
-
-def cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> Cpu:
-    """Return what the system says about its processor."""
-    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return Cpu(model=platform.processor() or platform.machine(), cores=usable, features=None)
-    fields = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
-    flags = set(fields.get("flags", "").split())
-    features = {name: not flags.isdisjoint(any_of) for name, any_of in _CPU_FLAGS.items()}
-    model = fields.get("model name", platform.machine())
-    return Cpu(model=model, cores=usable, features=features if flags else None)
+    return found | library_versions() | {"libavcodec": ".".join(str(part) for part in codec)}
 
 
 def try_encoder(name: str) -> Attempt:

@@ -10,13 +10,15 @@ from typer.testing import CliRunner
 from engines.engine import BACKENDS
 from engines.errors import EngineError
 from pipeline import __version__
-from pipeline.cli import app, clean, demo, doctor, export, machine, presets, train
+from pipeline.bench.machine import CPU_FEATURES
+from pipeline.cli import app, bench, clean, demo, doctor, export, machine, presets, train
 from pipeline.cli.doctor import suggestion, traps
 from pipeline.cli.machine import Attempt, Cpu
 from pipeline.sinks.codecs import CODECS
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {
+    "bench": bench,
     "clean": clean,
     "demo": demo,
     "doctor": doctor,
@@ -113,8 +115,8 @@ def test_doctor_tries_every_back_end_and_ends_with_a_command_or_the_lack_of_one(
     assert last.startswith(ending[shown.exit_code])
 
 
-CPU = Cpu(model="x", cores=8, features=dict.fromkeys(machine._CPU_FLAGS, True))
-SMALL_CPU = Cpu(model="x", cores=1, features=dict.fromkeys(machine._CPU_FLAGS, False))
+CPU = Cpu(model="x", cores=8, features=dict.fromkeys(CPU_FEATURES, True))
+SMALL_CPU = Cpu(model="x", cores=1, features=dict.fromkeys(CPU_FEATURES, False))
 X264 = Attempt(name="libx264", fault=None)
 NO_X264 = Attempt(name="libx264", fault="missing")
 X265 = Attempt(name="libx265", fault=None)
