@@ -14,6 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.smooth.robust import geman_mcclure, median
+
 Kind = Literal["brightness", "tint"]
 """How a plane changes: `brightness` by a gain, as exposure changes luma (and RGB); `tint` by an
 offset, as white balance moves chroma. Both at once, fitted to pictures that never lie on each other
@@ -92,8 +94,8 @@ def tone_change(before: Values, after: Values, kind: Kind) -> float:
     change, found = after - before, 0.0
     for _ in range(_STEPS):
         error = change - np.float32(found) * feature
-        spread = 1.4826 * float(np.median(np.abs(error))) + 0.1
-        weights = np.square(1 / (1 + np.square(error / (2 * spread))))
+        spread = 1.4826 * median(np.abs(error)) + 0.1
+        weights = geman_mcclure(error, 2 * spread)
         # A ratio of sums, no regression: `before` was moved and is a little blurred, and a slope
         # fitted to that would be off. Neighbouring blocks err alike: a tenth of them counts.
         total = float(weights @ feature)

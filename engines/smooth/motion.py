@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.smooth.robust import geman_mcclure, median
+
 Thumbnail = NDArray[np.uint8]
 Homography = NDArray[np.float64]
 _Real = NDArray[np.float32]
@@ -40,6 +42,8 @@ _CONVERGED_PX = 0.02
 # not, for instance on a page with one line of text.
 _PRIOR = np.array([0.01, 0.01, 0.2, 0.01, 0.01, 0.2, 0.005, 0.005, 0.3, 20.0])
 _STIFF = _PRIOR * [1e-3, 1e-3, 1, 1e-3, 1e-3, 1, 1e-3, 1e-3, 1, 1]
+_STEADY, _STIFF_STEADY = (1 / np.square(deviations) for deviations in (_PRIOR, _STIFF))
+_IDENTITY = np.eye(3)
 _CORRELATED = 10.0
 """Neighbouring points err alike: so many count as one."""
 
@@ -93,7 +97,7 @@ class MotionEstimator:
             self._last = np.eye(3)
             return Motion(np.eye(3), cut=True)
         self._last = found
-        back = np.linalg.inv(found)
+        back = _inverse(found)
         return Motion(back / back[2, 2])
 
     def anchor(self) -> None:
@@ -159,6 +163,9 @@ class _Units:
 class _Level:
     """A thumbnail that others of the same size are to be aligned with.
 
+    A step of an alignment is some forty operations on a thousand numbers each: what they cost is
+    their number, so arrays are used again and several values are handled at once.
+
     Args:
         thumbnail: What the points are taken from.
         points: Where to compare, full-size pixels, (N, 2).
@@ -167,11 +174,20 @@ class _Level:
     """
 
     def __init__(self, thumbnail: Thumbnail, points: _Real, *, scale: int, units: _Units) -> None:
-        self._points, self._scale, self._units = points, scale, units
-        step = np.float32(scale)
-        offsets = np.array([(0, 0), (step, 0), (-step, 0), (0, step), (0, -step)], np.float32)
-        samples = self._sample(thumbnail, (points + offsets[:, None]).reshape(-1, 2))
-        self._levels, right, left, below, above = samples.reshape(5, -1)
+        self._units = units
+        self._points = np.vstack([points.T, np.ones(len(points), np.float32)])  # (3, N)
+        # From full-size pixels to those of the thumbnail.
+        inset = 0.5 / scale - 0.5
+        self._to_thumbnail = np.array([[1 / scale, 0, inset], [0, 1 / scale, inset], [0, 0, 1]])
+        self._last = np.array([[thumbnail.shape[1]], [thumbnail.shape[0]]], np.float32) - 1.001
+        width = thumbnail.shape[1]
+        self._corners = np.array([[0], [width], [1], [width + 1]], np.int32)
+        step = float(scale)
+        steps = [(0.0, 0.0), (step, 0.0), (-step, 0.0), (0.0, step), (0.0, -step)]
+        shifted = [self._to_thumbnail @ _shift(x, y) for x, y in steps]
+        places = np.concatenate([matrix.astype(np.float32) @ self._points for matrix in shifted], 1)
+        samples = self._levels_at(thumbnail, places).reshape(5, -1)
+        self._levels, right, left, below, above = samples
         to_units = units.half_width / (2 * scale)
         x, y = mapped(units.from_pixels, points).T
         gx, gy = (right - left) * to_units, (below - above) * to_units
@@ -204,31 +220,36 @@ class _Level:
             stiff: The first of them, that only shift.
         """
         units, jacobian = self._units, self._jacobian
-        found = units.from_pixels @ start @ units.to_pixels
+        weighted, found = np.empty_like(jacobian), units.from_pixels @ start @ units.to_pixels
         gain, offset = 0.0, 0.0
         for step in range(steps):
-            samples = self._sample(other, self._mapped(found))
-            error = samples - self._levels - gain * jacobian[8] - offset
-            spread = 1.4826 * float(np.median(np.abs(error))) + 0.3
-            weights = np.square(1 / (1 + np.square(error / (2 * spread))))
-            weighted = jacobian * weights
+            error = self._sample(other, units.to_pixels @ found @ units.from_pixels)
+            error -= self._levels
+            error -= np.float32(gain) * jacobian[8]
+            error -= np.float32(offset)
+            spread = 1.4826 * median(np.abs(error)) + 0.3
+            np.multiply(jacobian, geman_mcclure(error, 2 * spread), out=weighted)
             # A shift first: with all eight, a window in which something else moves would bend it.
-            prior = _CORRELATED * spread**2 / np.square(_PRIOR if step >= stiff else _STIFF)
-            normal = (weighted @ jacobian.T).astype(np.float64) + np.diag(prior)
+            prior = _CORRELATED * spread**2 * (_STEADY if step >= stiff else _STIFF_STEADY)
+            normal = (weighted @ jacobian.T).astype(np.float64)
+            normal.flat[:: len(normal) + 1] += prior
             # The prior pulls the whole motion back to none; gain and offset are free.
-            moved = np.append((found - np.eye(3)).ravel()[:8], (0, 0))
-            change = np.linalg.solve(normal, weighted @ error + prior * moved)
-            gain, offset = gain + change[8], offset + change[9]
-            found = found @ np.linalg.inv(np.append(change[:8], 0).reshape(3, 3) + np.eye(3))
+            pull = (weighted @ error).astype(np.float64)
+            pull[:8] += prior[:8] * (found - _IDENTITY).ravel()[:8]
+            # Positive definite: the prior is.
+            _, change = cv2.solve(normal, pull[:, None], flags=cv2.DECOMP_CHOLESKY)
+            *moved, more_gain, more_offset = change[:, 0].tolist()
+            gain, offset = gain + more_gain, offset + more_offset
+            found = found @ _inverse(np.array([*moved, 0.0]).reshape(3, 3) + _IDENTITY)
             found /= found[2, 2]
-            if step >= stiff and np.abs(change[:8]).max() * units.half_width < _CONVERGED_PX:
+            if step >= stiff and max(map(abs, moved)) * units.half_width < _CONVERGED_PX:
                 break
         return units.to_pixels @ found @ units.from_pixels
 
     def misfit(self, other: Thumbnail, homography: Homography) -> float:
         """Return how much the points' levels differ, 0..1, brightness apart (Geman-McClure)."""
-        error = self._sample(other, mapped(homography, self._points)) - self._levels
-        squares = np.square(error - np.median(error))
+        error = self._sample(other, homography) - self._levels
+        squares = np.square(error - np.float32(median(error)))
         return float(np.mean(squares / (squares + _SAME_THING**2)))
 
     def likeness(self, other: Thumbnail, homography: Homography) -> float:
@@ -236,7 +257,7 @@ class _Level:
 
         That is their correlation, times the share of points that agree.
         """
-        levels = self._sample(other, mapped(homography, self._points))
+        levels = self._sample(other, homography)
         # What plays on the screen may change altogether: it counts for little, as above.
         weights = 1 / (1 + np.square((levels - self._levels) / _ANOTHER_THING))
         total = weights.sum()
@@ -245,32 +266,52 @@ class _Level:
         alike = float(weights @ (a * b)) / max(math.sqrt(float(variances)), 1e-6)
         return alike * float(total) / len(levels)
 
-    def _mapped(self, in_units: Homography) -> _Real:
-        """Return the points in the other picture, full-size pixels."""
-        return mapped(self._units.to_pixels @ in_units @ self._units.from_pixels, self._points)
+    def _sample(self, thumbnail: Thumbnail, homography: Homography) -> _Real:
+        """Return a thumbnail's levels where a homography takes the points, (N,).
 
-    def _sample(self, thumbnail: Thumbnail, points: _Real) -> _Real:
-        """Return the thumbnail's levels at full-size points, (N,).
+        Args:
+            thumbnail: Contiguous, of this one's size.
+            homography: From the points to where to look, full-size pixels.
+        """
+        matrix = (self._to_thumbnail @ homography).astype(np.float32)
+        return self._levels_at(thumbnail, matrix @ self._points)
+
+    def _levels_at(self, thumbnail: Thumbnail, places: _Real) -> _Real:
+        """Return a thumbnail's levels at some places, (N,); the places are written over.
 
         Bilinear, in float32: OpenCV's steps of 1/32 thumbnail pixel are 1/8 of the picture's.
+
+        Args:
+            thumbnail: Contiguous, of this one's size.
+            places: Homogeneous, (3, N), in its pixels.
         """
-        height, width = thumbnail.shape
-        x, y = (points.T + np.float32(0.5)) * np.float32(1 / self._scale) - np.float32(0.5)
-        np.clip(x, 0, width - 1.001, out=x)
-        np.clip(y, 0, height - 1.001, out=y)
-        column, row = x.astype(np.intp), y.astype(np.intp)
-        x -= column
-        y -= row
-        place, levels = row * width + column, thumbnail.ravel()
-        corners = (
-            levels.take(place + step).astype(np.float32) for step in (0, 1, width, width + 1)
-        )
-        above: _Real
-        above, right, below, last = corners
-        above += x * (right - above)
-        below += x * (last - below)
-        above += y * (below - above)
+        place = places[:2]
+        place /= places[2]
+        np.maximum(place, 0, out=place)
+        np.minimum(place, self._last, out=place)
+        cell = place.astype(np.int32)
+        place -= cell
+        column, row = cell
+        index = row * np.int32(thumbnail.shape[1])
+        index += column
+        corners = thumbnail.reshape(-1).take(index + self._corners).astype(np.float32)  # (4, N)
+        x, y = place
+        left, right = corners[:2], corners[2:]
+        right -= left
+        right *= x
+        left += right  # above, below
+        above: _Real = left[0]
+        above += y * (left[1] - above)
         return above
+
+
+def _shift(x: float, y: float) -> Homography:
+    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]])
+
+
+def _inverse(matrix: Homography) -> Homography:
+    """Return the inverse of a 3x3 matrix; `numpy.linalg.inv` takes five times as long."""
+    return np.asarray(cv2.invert(matrix)[1])
 
 
 def mapped(homography: Homography, points: _Real) -> _Real:
@@ -282,7 +323,7 @@ def mapped(homography: Homography, points: _Real) -> _Real:
 
 def _pyramid(luma: Thumbnail) -> list[Thumbnail]:
     """Return copies of a thumbnail, each half as large as the one before."""
-    pyramid = [luma]
+    pyramid = [np.ascontiguousarray(luma)]
     while pyramid[-1].shape[1] > _COARSE_WIDTH and min(pyramid[-1].shape) >= 4:
         height, width = pyramid[-1].shape
         size = (width // 2, height // 2)
@@ -292,8 +333,8 @@ def _pyramid(luma: Thumbnail) -> list[Thumbnail]:
 
 def _steep_points(thumbnail: Thumbnail) -> _Real:
     """Return the steepest point of each cell that has a gradient, (N, 2) float32 as x and y."""
-    slopes = [cv2.convertScaleAbs(cv2.Sobel(thumbnail, cv2.CV_16S, x, 1 - x)) for x in (0, 1)]
-    steepness = cv2.add(slopes[0], slopes[1])  # saturates, which is steep enough
+    across, down = (cv2.convertScaleAbs(slope) for slope in cv2.spatialGradient(thumbnail))
+    steepness = cv2.add(across, down)  # saturates, which is steep enough
     side = max(_LEAST_CELL, round(math.sqrt(thumbnail.size / _CELLS)))
     rows, columns = (max(0, length - 2) // side for length in steepness.shape)  # no border
     inner = steepness[1 : 1 + rows * side, 1 : 1 + columns * side]
@@ -301,8 +342,8 @@ def _steep_points(thumbnail: Thumbnail) -> _Real:
     best = cells.argmax(axis=1)
     steep = np.take_along_axis(cells, best[:, None], axis=1)[:, 0] >= _LEAST_GRADIENT
     row, column = np.divmod(np.arange(rows * columns), columns)
-    down, across = np.divmod(best, side)
-    x, y = column * side + across + 1, row * side + down + 1
+    inner_row, inner_column = np.divmod(best, side)
+    x, y = column * side + inner_column + 1, row * side + inner_row + 1
     return np.stack([x, y], axis=1)[steep].astype(np.float32)
 
 
@@ -315,7 +356,7 @@ def _shift_between(thumbnail: Thumbnail, other: Thumbnail, *, scale: int) -> Hom
     """Return the shift of full-size pixels from one thumbnail to another, of any length."""
     window = cv2.createHanningWindow(thumbnail.shape[::-1], cv2.CV_32F)
     (x, y), _ = cv2.phaseCorrelate(thumbnail.astype(np.float32), other.astype(np.float32), window)
-    return np.array([[1, 0, x * scale], [0, 1, y * scale], [0, 0, 1.0]])
+    return _shift(x * scale, y * scale)
 
 
 def at_scale(homography: Homography, across: int, down: int) -> Homography:
@@ -326,5 +367,8 @@ def at_scale(homography: Homography, across: int, down: int) -> Homography:
     to_full = np.array(
         [[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2], [0, 0, 1]], np.float64
     )
-    scaled: Homography = np.linalg.inv(to_full) @ homography @ to_full
+    from_full = np.array(
+        [[1 / across, 0, (1 / across - 1) / 2], [0, 1 / down, (1 / down - 1) / 2], [0, 0, 1]]
+    )
+    scaled: Homography = from_full @ homography @ to_full
     return scaled
