@@ -1,8 +1,9 @@
 """The blender of planes in memory: OpenCV moves and measures, fused OpenVINO graphs blend.
 
-OpenVINO compiles the blend of a plane (widen, subtract, weigh, add, round, narrow) into loops that
-run from cache: a millisecond for the three planes of 1080p on one core, where OpenCV's
-`blendLinear` takes 1.3 for luma alone.
+OpenVINO compiles the blend of a plane (widen, subtract, weigh, add, round, narrow) into one loop: a
+millisecond for the three planes of 1080p on one core, where OpenCV's `blendLinear` takes 1.3 for
+luma alone. A loop has one result: asked for two, OpenVINO makes two, and keeps what lies between
+them in float32; what rounding takes is therefore worked out by a graph of its own, from the start.
 
 The past is what was shown, as bytes, and the 256ths that rounding took: without them a share of a
 small difference rounds to nothing, and at a share of 0.1 a ghost of four levels stays for ever.
@@ -13,7 +14,7 @@ of one level that stay calm what is left of the fringes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
@@ -46,6 +47,8 @@ _NUDGE = 0.12
 """Of a code, towards the present, where nothing finer than codes is kept: at a share of a quarter,
 two codes then make a step of one either way, and a single one none."""
 _Grid = tuple[int, int, int, int]
+_BlockRows = tuple[int, int, int]
+_Result = Literal["codes", "rest"]
 
 
 class HostBlender:
@@ -153,7 +156,7 @@ def _shrunk(plane: NDArray[Any], *, factor: int) -> NDArray[Any]:
 
 
 class _BlendGraph:
-    """The fused graph for planes of one format.
+    """The fused graphs for planes of one format.
 
     Args:
         picture_format: Of the pictures.
@@ -168,10 +171,15 @@ class _BlendGraph:
         self._codes = 1 << (picture_format.bits - 8)  # per 8-bit level
         self._shapes = list(shapes)
         self._grids = [
-            block_grid(picture_format, plane, shape) for plane, shape in enumerate(shapes)
+            _block_rows(picture_format, plane, shape) for plane, shape in enumerate(shapes)
         ]
-        graph = _graph(self._grids, picture_format, exact=exact)
-        self._request = core().compile_model(graph, "CPU", _CONFIG).create_infer_request()
+        results: list[_Result] = ["codes", "rest"] if exact else ["codes"]
+        self._requests = [
+            core()
+            .compile_model(_graph(self._grids, picture_format, result, exact=exact), "CPU", _CONFIG)
+            .create_infer_request()
+            for result in results
+        ]
 
     def run(
         self,
@@ -191,24 +199,23 @@ class _BlendGraph:
             tones: What has become of the past's levels.
             rest: 256ths of the past, for an exact graph.
         """
-        result = empty_planes(self._format, self._shapes)
+        codes = empty_planes(self._format, self._shapes)
         left = [np.empty(plane.shape, np.uint8) for plane in rest]
         inputs: list[NDArray[Any]] = []
-        outputs: list[NDArray[Any]] = []
         for plane, grid in enumerate(self._grids):
-            weights = np.ascontiguousarray(shares[plane]).reshape(grid[0], 1, grid[2], 1)
-            tone = tones[plane]
-            scalars = np.array([tone.gain, tone.offset * self._codes], np.float32)
-            inputs += [picture[plane].reshape(grid), past[plane].reshape(grid), weights]
-            inputs += [scalars[:1], scalars[1:], *(p.reshape(grid) for p in rest[plane:][:1])]
-            outputs += [p[plane].reshape(grid) for p in (result, left) if p]
-        # The arrays outlive the call: OpenVINO holds their addresses only.
-        for index, values in enumerate(inputs):
-            self._request.set_input_tensor(index, ov.Tensor(values, shared_memory=True))
-        for index, values in enumerate(outputs):
-            self._request.set_output_tensor(index, ov.Tensor(values, shared_memory=True))
-        self._request.infer()
-        return result, left
+            scalars = np.array([tones[plane].gain, tones[plane].offset * self._codes], np.float32)
+            inputs += [picture[plane].reshape(grid), past[plane].reshape(grid)]
+            inputs += [_along_rows(shares[plane], grid), scalars[:1], scalars[1:]]
+            inputs += [p.reshape(grid) for p in rest[plane:][:1]]
+        for request, results in zip(self._requests, (codes, left), strict=False):
+            # The arrays outlive the call: OpenVINO holds their addresses only.
+            for index, values in enumerate(inputs):
+                request.set_input_tensor(index, ov.Tensor(values, shared_memory=True))
+            for index, (values, grid) in enumerate(zip(results, self._grids, strict=True)):
+                tensor = ov.Tensor(values.reshape(grid), shared_memory=True)
+                request.set_output_tensor(index, tensor)
+            request.infer()
+        return codes, left
 
 
 class _LightGraph:
@@ -258,16 +265,18 @@ def middle(picture_format: PictureFormat, plane: int) -> int:
     return 1 << (picture_format.bits - 1)
 
 
-def _graph(grids: Sequence[_Grid], picture_format: PictureFormat, *, exact: bool) -> ov.Model:
-    """Return the blend of all planes, each seen as blocks: (rows, 8, columns, 8) for luma.
+def _graph(
+    grids: Sequence[_BlockRows], picture_format: PictureFormat, result: _Result, *, exact: bool
+) -> ov.Model:
+    """Return the blend of all planes, each seen as rows of blocks.
 
-    Inputs are picture, past, share, gain and offset of each, and 256ths of an exact one; outputs
-    the result, and its 256ths.
+    Inputs are picture, past, share along a row, gain and offset of each, and 256ths of an exact
+    one; outputs the result of each.
     """
     inputs, results = [], []
     for grid in grids:
         plane, past = (ops.parameter(list(grid), picture_format.dtype) for _ in range(2))
-        share = ops.parameter([grid[0], 1, grid[2], 1], np.float32)
+        share = ops.parameter([grid[0], 1, grid[2]], np.float32)
         gain, offset = ops.parameter([1], np.float32), ops.parameter([1], np.float32)
         inputs += [plane, past, share, gain, offset]
         before = ops.convert(past, "f32")
@@ -285,12 +294,29 @@ def _graph(grids: Sequence[_Grid], picture_format: PictureFormat, *, exact: bool
         blended = ops.add(ops.add(before, step), _number(0.5))
         bounded = ops.clamp(blended, 0.0, picture_format.peak + 0.998)
         whole = ops.floor(bounded)
-        narrow = "u8" if picture_format.dtype is np.uint8 else "u16"
-        results.append(ops.result(ops.convert(whole, narrow)))
-        if exact:
+        if result == "codes":
+            narrow = "u8" if picture_format.dtype is np.uint8 else "u16"
+            results.append(ops.result(ops.convert(whole, narrow)))
+        else:
             left = ops.floor(ops.multiply(ops.subtract(bounded, whole), _number(256)))
             results.append(ops.result(ops.convert(left, "u8")))
-    return ov.Model(results, inputs, "smoothing")
+    return ov.Model(results, inputs, f"smoothing_{result}")
+
+
+def _block_rows(picture_format: PictureFormat, plane: int, shape: tuple[int, int]) -> _BlockRows:
+    """Return the shape of a plane seen as rows of blocks: those, their rows, columns."""
+    rows, height, columns, width = block_grid(picture_format, plane, shape)
+    return rows, height, columns * width
+
+
+def _along_rows(share: Blocks, grid: _BlockRows) -> Blocks:
+    """Return a value for each sample of a row, from one for each block.
+
+    Loops over eight samples, a block's, would be half as fast as those over a whole row.
+    """
+    size = grid[2], grid[0]
+    wide = cv2.resize(np.ascontiguousarray(share), size, interpolation=cv2.INTER_NEAREST)
+    return np.asarray(wide, np.float32).reshape(grid[0], 1, grid[2])
 
 
 def _number(value: float) -> Node:
