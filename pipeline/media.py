@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from engines.engine import Layout, PictureFormat
@@ -127,6 +128,7 @@ class SourceInfo:
         return picture_format(self.pixel_format, self.width, self.height)
 
 
+@cache
 def split_name(pixel_format: str) -> tuple[Layout, int, bool]:
     """Return layout, bits per sample and whether there is an alpha plane, of a planar format.
 
@@ -141,6 +143,7 @@ def split_name(pixel_format: str) -> tuple[Layout, int, bool]:
     return _LAYOUTS[colour], int(found["bits"] or 8), colour != family
 
 
+@lru_cache
 def picture_format(pixel_format: str, width: int, height: int) -> PictureFormat:
     """Return the `PictureFormat` of a planar pixel format at a size.
 
@@ -167,6 +170,7 @@ def pixel_format_name(picture: PictureFormat, *, alpha: bool = False) -> str:
     return f"yuv{'a' if alpha else ''}{picture.layout}p{suffix}"
 
 
+@cache
 def planar_sibling(pixel_format: str) -> str:
     """Return the planar, little-endian format with the same samples as any decoder's format.
 
