@@ -115,7 +115,8 @@ class TorchBlender:
     def look(self, picture: tuple[Tensor, ...]) -> tuple[Thumbnail, list[Blocks]]:
         """See `Blender.look`."""
         self._halves = [self._half(plane.to(torch.float32)) for plane in picture]
-        luma = (self._halves[0][0, 0] + 0.5).floor().to(torch.uint8)
+        # White of 10 bits is 255.75.
+        luma = (self._halves[0][0, 0] + 0.5).floor().clamp(max=255).to(torch.uint8)
         return luma.cpu().numpy(), [self._block_means(half) for half in self._halves]
 
     def relit(self, picture: tuple[Tensor, ...], gains: Rows) -> tuple[Tensor, ...]:

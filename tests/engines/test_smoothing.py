@@ -316,6 +316,22 @@ def test_torch_and_opencv_agree():
             assert np.mean(apart > 2) < 0.01
 
 
+def test_white_of_ten_bits_is_white_in_every_thumbnail():
+    torch = pytest.importorskip("torch", reason="needs the extra `torch`")
+
+    from engines.smooth.reference import TorchBlender
+
+    form = PictureFormat("gray", 10, 64, 48)
+    white = np.full((48, 64), form.peak, np.uint16)
+    host = HostBlender(form, form.plane_shapes)
+    there = TorchBlender(form, form.plane_shapes, torch.device("cpu"))
+    for thumbnail, _ in (
+        host.look((white,)),
+        there.look((torch.from_numpy(white)[None, None],)),
+    ):
+        assert np.all(thumbnail == 255)
+
+
 def test_the_step_is_made_of_what_onnx_and_openvino_have(tmp_path):
     torch = pytest.importorskip("torch", reason="needs the extra `torch`")
     pytest.importorskip("onnx", reason="needs the extra `train`")
