@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -67,7 +68,7 @@ class PictureFormat:
         """NumPy type of one sample."""
         return np.uint8 if self.bits == 8 else np.uint16
 
-    @property
+    @cached_property
     def plane_shapes(self) -> tuple[tuple[int, int], ...]:
         """(H, W) of each plane; odd sizes round chroma up, as codecs do."""
         luma = (self.height, self.width)
@@ -292,6 +293,7 @@ BACKENDS: dict[str, str] = {
     "tensorrt": "engines.backends.tensorrt.engine:TensorRtEngine",
     "openvino": "engines.backends.openvino:OpenVinoEngine",
     "torch": "engines.backends.torch:TorchEngine",
+    "torch-tensorrt": "engines.backends.torch_tensorrt:TorchTensorRtEngine",
     "identity": "engines.backends.identity:IdentityEngine",
 }
 """Back ends by name; `engines.backends.AUTO` tells which of them `auto` tries, in which order."""

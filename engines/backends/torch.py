@@ -1,44 +1,52 @@
-"""The reference: the network itself, in float32, on whatever device torch has."""
+"""The network itself: in float32 the reference, in half precision the fast path of a GPU."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import threading
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from engines.backends.options import parse_options
-from engines.backends.padding import pad_into, padded_shapes
-from engines.engine import (
-    DoneRequest,
-    EngineInfo,
-    Flicker,
-    Moment,
-    PictureFormat,
-    Planes,
-    Smoothing,
-    check_moments,
-    check_pictures,
-)
+from engines.backends.padding import padded_shapes
+from engines.engine import EngineInfo, PictureFormat, Smoothing
 from engines.errors import EngineError
 from engines.models import load_network
 
 try:
     import torch
 
+    from engines.backends.torch_network import (
+        DTYPES,
+        Choice,
+        Cleaning,
+        NarrowNetwork,
+        Precision,
+        compiled,
+        precision_of,
+    )
+    from engines.backends.torch_open import Candidates, Opening, open_session
     from engines.models.planes import IntegerPlanes
-    from engines.smooth.reference import TorchBlender
 except ImportError as error:
     raise EngineError(
         f"the torch back end cannot import PyTorch ({error}): pip install 'demoire[torch]'"
     ) from error
 
-from engines.smooth.smoother import Smoother
-
 if TYPE_CHECKING:
-    from engines.models.network import Network
+    from engines.backends.torch_session import TorchSession
+
+_log = logging.getLogger(__name__)
+
+# Of a picture's samples: below, there is little to win and a minute of compilation to lose.
+_COMPILED_FROM = 320 * 240
+# Sizes that `auto` compiles: a folder of photos can have hundreds.
+_MOST_COMPILED = 4
+
+_Key = tuple[str, int, int, tuple[tuple[int, int], ...]]  # layout, bits, batch, padded shapes
 
 
 class TorchOptions(BaseModel):
@@ -46,116 +54,58 @@ class TorchOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    device: str = "cpu"
-    """Any device that torch knows, e.g. `cuda` or `cuda:1`."""
+    device: int | str = "cpu"
+    """Any device that torch knows, e.g. `cuda` or `cuda:1`; a number is that of a CUDA device."""
+    precision: Precision = "auto"
+    """Of the network: `auto` is f16 on CUDA and f32 elsewhere."""
+    compile: Choice = "auto"
+    """`torch.compile`, for each picture size: a minute or two for the first picture, less for every
+    other. `auto` does so on CUDA, for the first few sizes that are worth it; `on` for all."""
+    graph: Choice = "auto"
+    """Capture the network as a CUDA graph; `auto` does so where it works."""
     batch: int = Field(default=1, ge=1, le=64)
     """Most pictures per request."""
-
-
-class TorchSession:
-    """One picture format through `IntegerPlanes`, one request at a time."""
-
-    depth: ClassVar[int] = 1
-
-    def __init__(
-        self,
-        planes: IntegerPlanes,
-        picture_format: PictureFormat,
-        *,
-        batch: int,
-        device: torch.device,
-        smoothing: Smoothing | None,
-    ) -> None:
-        self.format = picture_format
-        self.batch = batch
-        self._planes = planes
-        self._device = device
-        self._shapes = padded_shapes(picture_format, planes.network.config.multiple)
-        self._smoothing = smoothing
-        self._smoother: Smoother[tuple[torch.Tensor, ...]] | None = None
-        if smoothing is not None:
-            blender = TorchBlender(picture_format, self._shapes, device)
-            self._smoother = Smoother(picture_format, smoothing, blender)
-
-    @property
-    def flicker(self) -> Flicker | None:
-        """See `Session.flicker`."""
-        return self._smoother.flicker if self._smoother else None
-
-    def submit(
-        self,
-        pictures: Sequence[Planes],
-        *,
-        strength: float = 1.0,
-        moments: Sequence[Moment] = (),
-    ) -> DoneRequest:
-        """See `Session.submit`; computes before it returns."""
-        check_pictures(pictures, self.format, self.batch)
-        check_moments(pictures, moments, self._smoothing)
-        inputs = [np.empty((len(pictures), 1, *s), self.format.dtype) for s in self._shapes]
-        for index, planes in enumerate(pictures):
-            for plane, tensor in zip(planes, inputs, strict=True):
-                pad_into(plane, tensor[index, 0])
-        tensors = tuple(torch.from_numpy(tensor).to(self._device) for tensor in inputs)
-        try:
-            # A reference may not round to TF32, nor pick another algorithm the second time.
-            with (
-                torch.inference_mode(),
-                torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
-            ):
-                cleaned = self._planes(tensors, torch.tensor([strength], device=self._device))
-                if self._smoother is not None:
-                    cleaned = _smoothed(self._smoother, cleaned, moments)
-        except RuntimeError as error:  # Out of memory is one, too.
-            raise EngineError(f"torch: {self.format} failed on {self._device}: {error}") from error
-        outputs = [tensor.cpu().numpy() for tensor in cleaned]
-        crops = list(zip(outputs, self.format.plane_shapes, strict=True))
-        return DoneRequest(
-            [tuple(out[i, 0, :h, :w] for out, (h, w) in crops) for i in range(len(pictures))]
-        )
-
-    def close(self) -> None:
-        """Nothing is in flight between calls."""
-
-
-def _smoothed(
-    smoother: Smoother[tuple[torch.Tensor, ...]],
-    cleaned: tuple[torch.Tensor, ...],
-    moments: Sequence[Moment],
-) -> tuple[torch.Tensor, ...]:
-    """Return a batch of planes smoothed, one picture after the other, where they are."""
-    smooth = [
-        smoother.smooth(tuple(plane[i : i + 1] for plane in cleaned), moment)
-        for i, moment in enumerate(moments)
-    ]
-    return tuple(torch.cat(planes) for planes in zip(*smooth, strict=True))
+    requests: int | None = Field(default=None, ge=1, le=8)
+    """Requests in flight: by default three on CUDA, one elsewhere."""
 
 
 class TorchEngine:
-    """`IntegerPlanes` in eager float32, channels last: what other back ends are compared with.
+    """`IntegerPlanes` by torch; in eager float32 what other back ends are compared with.
 
-    Tested on CPUs; `device=cuda` takes the same path.
+    On CUDA the network is channels last in half precision, compiled, and captured as a CUDA graph;
+    requests overlap in streams. Tested on CPUs, in each precision; not run on a GPU.
     """
 
     def __init__(self, *, model: str = "nano", **options: object) -> None:
         self.options = parse_options(TorchOptions, "torch", options)
-        try:
-            self._device = torch.device(self.options.device)
-            torch.empty(1, device=self._device)
-        except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts.
-            raise EngineError(f"torch: device {self.options.device!r}: {error}") from error
-        # A model is a pair of files; whoever names the ONNX one means its twin.
-        onnx = Path(model).suffix == ".onnx"
-        network = load_network(Path(model).with_suffix(".safetensors") if onnx else model)
-        self._network: Network = network.to(
-            self._device,
+        self._device = open_device(self.options.device, backend="torch")
+        cuda = self._device.type == "cuda"
+        precision = self.options.precision
+        if precision == "auto":
+            precision = "f16" if cuda else "f32"
+        network = load_network(torch_weights(model)).requires_grad_(False)
+        self.multiple = network.config.multiple
+        self._network = network.to(
+            device=self._device,
+            dtype=DTYPES[precision],
             memory_format=torch.channels_last,  # type: ignore[call-overload]  # not in its stubs
         )
+        # A reference may not round to TF32, nor pick another algorithm the second time.
+        self._flags = partial(
+            torch.backends.cudnn.flags,
+            enabled=True,
+            benchmark=precision != "f32",
+            deterministic=precision == "f32",
+            allow_tf32=False,
+        )
+        self._compiled: dict[_Key, Cleaning] = {}
+        # One capture or compilation at a time: both change how the whole process runs torch.
+        self._opening = threading.Lock()
         self.info = EngineInfo(
             backend="torch",
             model=model,
-            device=self._device_name(),
-            precision="f32",
+            device=device_name(self._device),
+            precision=precision_of(self._network),
             version=f"torch {torch.__version__}",
         )
 
@@ -166,20 +116,86 @@ class TorchEngine:
         smoothing: Smoothing | None = None,
         batch: int | None = None,
     ) -> TorchSession:
-        """See `Engine.open`."""
-        planes = IntegerPlanes(self._network, picture_format.layout, picture_format.bits)
-        return TorchSession(
-            planes.eval(),
-            picture_format,
-            batch=batch or self.options.batch,
+        """See `Engine.open`; the first few compiled sizes stay so."""
+        opening = Opening(
+            backend="torch",
             device=self._device,
+            format=picture_format,
+            shapes=padded_shapes(picture_format, self.multiple),
+            batch=batch or self.options.batch,
+            requests=self.options.requests,
             smoothing=smoothing,
+            flags=self._flags,
+            graph=self.options.graph,
         )
+        with self._opening:
+            opened = open_session(opening, self._candidates(opening))
+        self.info = replace(self.info, version=f"torch {torch.__version__}, {opened.how}")
+        return opened.session
 
     def close(self) -> None:
         """See `Engine.close`."""
+        self._compiled.clear()
 
-    def _device_name(self) -> str:
-        if self._device.type == "cuda":
-            return f"{self._device}: {torch.cuda.get_device_name(self._device)}"
-        return f"CPU: {torch.get_num_threads()} threads"
+    def _candidates(self, opening: Opening) -> Candidates:
+        picture_format, shapes = opening.format, tuple(opening.shapes)
+        key = (picture_format.layout, picture_format.bits, opening.batch, shapes)
+        dtype = next(self._network.parameters()).dtype
+        network = self._network
+        if dtype != torch.float32:
+            network = NarrowNetwork(self._network, dtype)
+        planes = IntegerPlanes(network, picture_format.layout, picture_format.bits).eval()
+
+        def compile_once() -> Cleaning:
+            if key not in self._compiled:
+                _log.info("torch: compiling %s for %s", self.info.model, picture_format)
+                self._compiled[key] = compiled(planes)
+            return self._compiled[key]
+
+        return Candidates(lambda: planes, compile_once, self._compilation(key))
+
+    def _compilation(self, key: _Key) -> Choice:
+        """Return whether a size is compiled."""
+        if self.options.compile != "auto":
+            return self.options.compile
+        (height, width), *_ = key[-1]
+        if self._device.type != "cuda" or height * width < _COMPILED_FROM:
+            return "off"
+        if key not in self._compiled and len(self._compiled) >= _MOST_COMPILED:
+            _log.info(
+                "torch: %dx%d runs without torch.compile: %d other sizes are compiled already;"
+                " compile=on compiles each",
+                width,
+                height,
+                _MOST_COMPILED,
+            )
+            return "off"
+        return "auto"
+
+
+def open_device(name: int | str, *, backend: str) -> torch.device:
+    """Return a device that torch can allocate on, with its number where it has one.
+
+    Args:
+        name: As in `TorchOptions.device`.
+        backend: Key in `BACKENDS`, for messages.
+
+    Raises:
+        EngineError: There is no such device.
+    """
+    try:
+        return torch.empty(1, device=f"cuda:{name}" if str(name).isdecimal() else name).device
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts.
+        raise EngineError(f"{backend}: device {name!r}: {error}") from error
+
+
+def device_name(device: torch.device) -> str:
+    """Return a device in words, for `EngineInfo.device`."""
+    if device.type == "cuda":
+        return f"{device}: {torch.cuda.get_device_name(device)}"
+    return f"CPU: {torch.get_num_threads()} threads"
+
+
+def torch_weights(model: str) -> str | Path:
+    """Return where a model's weights lie for torch: whoever names the ONNX file means its twin."""
+    return Path(model).with_suffix(".safetensors") if Path(model).suffix == ".onnx" else model

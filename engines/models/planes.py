@@ -7,8 +7,6 @@ depth, and how it is subtracted so that nothing else changes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,18 +14,20 @@ from torch.nn import functional
 from engines.engine import Layout
 from engines.view import BLUE_SCALE, GREEN_OF_U, GREEN_OF_V, LUMA, RED_SCALE, chroma_window
 
-if TYPE_CHECKING:
-    from engines.models.network import Network
-
 
 class IntegerPlanes(nn.Module):
     """A network between integer planes of one layout and depth.
 
     A residual of zero, or a strength of zero, returns the input bit for bit at every depth:
     float32 holds 16-bit codes exactly and the difference is rounded once, in the input's own unit.
+
+    Args:
+        network: A `Network`, or what takes and returns float32 as one does.
+        layout: Of the planes.
+        bits: Of a sample.
     """
 
-    def __init__(self, network: Network, layout: Layout, bits: int) -> None:
+    def __init__(self, network: nn.Module, layout: Layout, bits: int) -> None:
         super().__init__()
         self.network = network
         self.layout: Layout = layout
@@ -39,8 +39,8 @@ class IntegerPlanes(nn.Module):
 
         Args:
             planes: Codes, (N, 1, H, W) each, uint8 or uint16 as `bits` says, in the layout's
-                order; luma height and width are multiples of `network.config.multiple`, chroma is
-                smaller by exactly the layout's subsampling.
+                order; luma height and width are multiples of the network's `config.multiple`,
+                chroma is smaller by exactly the layout's subsampling.
             strength: Share of the residual to subtract, float32 (1,), 0 to 1.
         """
         codes = tuple(plane.to(torch.float32) for plane in planes)

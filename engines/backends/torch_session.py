@@ -1,0 +1,281 @@
+"""Sessions of the back ends that are made of torch: several requests over the same buffers.
+
+A request is copied in, computed and copied out in lanes of its device (`torch_lanes`). The graph
+reads from one block of memory and writes to another, which stay where they are, so that a CUDA
+graph can hold their addresses; each slot has blocks of its own around them, so that the next
+request is copied while this one is computed.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engines.backends.padding import pad_into
+from engines.backends.torch_buffers import PlaneBlock, ResultPool
+from engines.backends.torch_lanes import Lanes, Mark
+from engines.backends.torch_program import Shapes, Work
+from engines.engine import (
+    Flicker,
+    Moment,
+    Plane,
+    Planes,
+    Smoothing,
+    check_moments,
+    check_pictures,
+)
+from engines.errors import EngineError
+from engines.smooth.drift import Tone
+from engines.smooth.reference import TorchBlender
+from engines.smooth.smoother import Smoother
+
+
+class _Slot:
+    """The buffers around the program for one request, used again and again."""
+
+    def __init__(self, work: Work, lanes: Lanes) -> None:
+        dtype = work.program.source.flat.dtype
+        self.host = lanes.host_block(work.shapes, work.batch, dtype=dtype)
+        self.planes = self.host.arrays()[1]
+        self.source = PlaneBlock(work.shapes, work.batch, dtype=dtype, device=lanes.device)
+        self.target = PlaneBlock(work.shapes, work.batch, dtype=dtype, device=lanes.device)
+        self.pending: TorchRequest | None = None
+
+
+class TorchRequest:
+    """Pictures on their way.
+
+    Args:
+        slot: Where they are computed.
+        send: Queues the copy to the host: what the planes will be, (batch, 1, H, W) each, and the
+            mark behind it. Called once, before the slot is used again.
+        shapes: (H, W) of each plane of a result.
+        count: Pictures in it.
+        backend: For messages.
+    """
+
+    def __init__(
+        self,
+        slot: _Slot,
+        send: Callable[[], tuple[list[Plane], Mark]],
+        *,
+        shapes: Shapes,
+        count: int,
+        backend: str,
+    ) -> None:
+        self._slot: _Slot | None = slot
+        self._send = send
+        self._sent: tuple[list[Plane], Mark] | None = None
+        self._shapes = shapes
+        self._count = count
+        self._backend = backend
+        self._pictures: list[Planes] = []
+        self._error: EngineError | None = None
+
+    def send(self) -> None:
+        """Queue what comes after the computation."""
+        if self._sent is None:
+            self._sent = self._send()
+
+    def finish(self) -> None:
+        """Wait until the slot is free again; keeps an error for `result`."""
+        slot, self._slot = self._slot, None
+        if slot is None:
+            return
+        slot.pending = None
+        try:
+            self.send()
+            assert self._sent is not None
+            planes, mark = self._sent
+            mark.synchronize()
+        except RuntimeError as error:  # `AcceleratorError` is one.
+            self._error = EngineError(f"{self._backend}: a request failed: {error}")
+            return
+        crops = list(zip(planes, self._shapes, strict=True))
+        self._pictures = [
+            tuple(plane[i, 0, :rows, :columns] for plane, (rows, columns) in crops)
+            for i in range(self._count)
+        ]
+
+    def result(self) -> list[Planes]:
+        """See `Request.result`."""
+        self.finish()
+        if self._error is not None:
+            raise self._error
+        return self._pictures
+
+
+class TorchSession:
+    """One picture format through one program.
+
+    Args:
+        work: What it does.
+        lanes: Where; of its own.
+        depth: Requests in flight.
+        smoothing: See `Engine.open`.
+    """
+
+    def __init__(
+        self, work: Work, lanes: Lanes, *, depth: int, smoothing: Smoothing | None
+    ) -> None:
+        self.format = work.format
+        self.batch = work.batch
+        self.depth = depth
+        self._work = work
+        self._lanes = lanes
+        self._smoothing = smoothing
+        self._smoother: Smoother[tuple[Tensor, ...]] | None = None
+        if smoothing is not None:
+            self._smoother = self._new_smoother(smoothing)
+        self._slots = [_Slot(work, lanes) for _ in range(depth)]
+        self._next = 0
+        self._results = self._result_pool()
+        # Who forgets to close frees buffers that a device may still be writing to.
+        weakref.finalize(self, lanes.finish).atexit = False
+
+    @property
+    def flicker(self) -> Flicker | None:
+        """See `Session.flicker`."""
+        return self._smoother.flicker if self._smoother else None
+
+    def submit(
+        self,
+        pictures: Sequence[Planes],
+        *,
+        strength: float = 1.0,
+        moments: Sequence[Moment] = (),
+    ) -> TorchRequest:
+        """See `Session.submit`; waits for the oldest request when all are in flight."""
+        check_pictures(pictures, self.format, self.batch)
+        check_moments(pictures, moments, self._smoothing)
+        if not self._slots:
+            raise EngineError(f"{self._work.backend}: the session is closed; open another one")
+        slot = self._slots[self._next]
+        self._next = (self._next + 1) % self.depth
+        if slot.pending is not None:
+            slot.pending.finish()
+        for index, planes in enumerate(pictures):
+            for plane, padded in zip(planes, slot.planes, strict=True):
+                pad_into(plane, padded[index, 0])
+        try:
+            loaded = self._load(slot)
+            computed = self._compute(slot, strength, after=loaded)
+
+            def send() -> tuple[list[Plane], Mark]:
+                if self._smoother is not None:
+                    return self._smooth_out(slot, self._smoother, moments, after=computed)
+                return self._copy_out(slot, after=computed)
+
+            request = TorchRequest(
+                slot,
+                send,
+                shapes=self.format.plane_shapes,
+                count=len(pictures),
+                backend=self._work.backend,
+            )
+            if self._smoother is None:
+                request.send()
+        except RuntimeError as error:
+            raise EngineError(
+                f"{self._work.backend}: {self.format} failed on {self._lanes.device}: {error}"
+            ) from error
+        slot.pending = request
+        return request
+
+    def close(self) -> None:
+        """Wait for what is in flight and give the buffers back; results stay valid."""
+        for slot in self._slots:
+            if slot.pending is not None:
+                slot.pending.finish()
+        self._lanes.finish()
+        self._slots = []
+
+    def _load(self, slot: _Slot) -> Mark:
+        return self._lanes.queue("in", lambda: self._lanes.copy(slot.source.flat, slot.host.flat))
+
+    def _compute(self, slot: _Slot, strength: float, *, after: Mark | None = None) -> Mark:
+        program, run, copy = self._work.program, self._work.run, self._lanes.copy
+
+        def compute() -> None:
+            program.strength.fill_(strength)
+            copy(program.source.flat, slot.source.flat)
+            run()
+            copy(slot.target.flat, program.target.flat)
+
+        return self._lanes.queue("compute", compute, after=after)
+
+    def _copy_out(self, slot: _Slot, *, after: Mark | None = None) -> tuple[list[Plane], Mark]:
+        block, planes = self._results.take()
+        return planes, self._lanes.queue(
+            "out", lambda: self._lanes.copy(block.flat, slot.target.flat), after=after
+        )
+
+    def _smooth_out(
+        self,
+        slot: _Slot,
+        smoother: Smoother[tuple[Tensor, ...]],
+        moments: Sequence[Moment],
+        *,
+        after: Mark,
+    ) -> tuple[list[Plane], Mark]:
+        """Smooth one picture after the other where they are, and copy each out.
+
+        In a lane of its own: the small copies on which smoothing decides wait for this request
+        only, while the next one is computed. What smoothing allocates is freed in that lane as
+        well, so its results are copied out there.
+        """
+        block, planes = self._results.take()
+
+        def smooth() -> None:
+            with torch.no_grad():
+                for i, moment in enumerate(moments):
+                    picture = tuple(plane[i : i + 1] for plane in slot.target.planes)
+                    for target, result in zip(
+                        block.planes, smoother.smooth(picture, moment), strict=True
+                    ):
+                        self._lanes.copy(target[i : i + 1], result)
+
+        return planes, self._lanes.queue("smooth", smooth, after=after)
+
+    def _new_smoother(self, smoothing: Smoothing) -> Smoother[tuple[Tensor, ...]]:
+        work, made = self._work, list[TorchBlender]()
+
+        def make() -> None:
+            made.append(TorchBlender(work.format, work.shapes, self._lanes.device))
+
+        # In its lane, since a stream's memory goes back to that stream.
+        self._lanes.queue("smooth", make).synchronize()
+        return Smoother(work.format, smoothing, made[0])
+
+    def _result_pool(self) -> ResultPool:
+        shapes, batch = self._work.shapes, self._work.batch
+        dtype = self._work.program.source.flat.dtype
+        return ResultPool(
+            lambda: self._lanes.host_block(shapes, batch, dtype=dtype),
+            lambda: PlaneBlock(shapes, batch, dtype=dtype),
+            in_flight=self.depth,
+        )
+
+
+def rehearse_smoothing(work: Work, lanes: Lanes) -> None:
+    """Go through all that smoothing does to a picture, once, and forget it.
+
+    A session then finds the memory it needs among what torch keeps for its lane.
+    """
+    gains = np.ones(work.shapes[0][0] // 2, np.float32)
+
+    def rehearse() -> None:
+        with torch.no_grad():
+            blender = TorchBlender(work.format, work.shapes, lanes.device)
+            picture = tuple(plane[:1] for plane in work.program.target.planes)
+            tones = [Tone()] * len(picture)
+            _, means = blender.look(picture)
+            lit = blender.relit(picture, gains)
+            blender.compare(np.eye(3), tones)
+            blender.blend(lit, means, tones)
+
+    lanes.queue("smooth", rehearse).synchronize()
