@@ -22,11 +22,11 @@ import numpy as np
 from harness import CACHE
 from numpy.typing import NDArray
 
-from pipeline.media import as_fraction
+from pipeline.bench.clip import RATE, repeat_clip
+from pipeline.media import BT709, LIMITED_RANGE
 
 Plane = NDArray[np.uint8]
 
-RATE = 30
 _VERSION = 1  # part of the file name: raise it with every change that alters the pictures
 _MARGIN = 1.3  # the scene is larger than the picture by this factor
 _LEAVES = 9000  # about three layers
@@ -34,8 +34,6 @@ _THINGS = 6
 _LENS_PX = 0.8
 _GRAIN_LEVELS = 2.4
 _BANK_MARGIN = 256
-_BT709 = 1
-_LIMITED_RANGE = 1
 
 
 class Picture(NamedTuple):
@@ -67,7 +65,9 @@ def main() -> None:
         draw_clip(drawn, int(width), int(height), seconds=options.loop_s, seed=options.seed)
     repeated = _cached(f"{name}-{options.loop_s}s-x{options.seconds // options.loop_s}.mp4")
     if options.seconds > options.loop_s and not repeated.exists():
-        repeat_clip(drawn, repeated, times=options.seconds // options.loop_s)
+        part = repeated.with_suffix(".part")
+        repeat_clip(drawn, part, times=options.seconds // options.loop_s)
+        os.replace(part, repeated)
     print(repeated if options.seconds > options.loop_s else drawn)
 
 
@@ -80,8 +80,8 @@ def draw_clip(path: Path, width: int, height: int, *, seconds: int, seed: int) -
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         context = stream.codec_context
         context.thread_type, context.thread_count = "FRAME", 4  # x264's bytes depend on the count
-        context.colorspace = context.color_primaries = context.color_trc = _BT709
-        context.color_range = _LIMITED_RANGE
+        context.colorspace = context.color_primaries = context.color_trc = BT709
+        context.color_range = LIMITED_RANGE
         for number, picture in enumerate(pictures(width, height, seconds * RATE, seed=seed)):
             frame = av.VideoFrame.from_dlpack(picture, format="yuv420p", width=width, height=height)
             frame.pts, frame.time_base = number, Fraction(1, RATE)
@@ -90,26 +90,6 @@ def draw_clip(path: Path, width: int, height: int, *, seconds: int, seed: int) -
                 print(f"drawing the clip: second {number // RATE + 1}/{seconds}", file=sys.stderr)
         container.mux(stream.encode(None))
     os.replace(part, path)
-
-
-def repeat_clip(source: Path, target: Path, *, times: int) -> None:
-    """Write the packets of a clip several times, one after the other."""
-    part = target.with_suffix(".part")
-    with av.open(str(source)) as reader, av.open(str(part), "w", format="mp4") as writer:
-        stream = reader.streams.video[0]
-        copy = writer.add_stream_from_template(stream)
-        unit = as_fraction(stream.time_base) or Fraction(1, RATE)
-        length = round(Fraction(stream.frames, RATE) / unit)
-        for turn in range(times):
-            reader.seek(0)
-            for packet in reader.demux(stream):
-                if packet.pts is None or packet.dts is None:
-                    continue  # PyAV's mark of the end
-                packet.pts += turn * length
-                packet.dts += turn * length
-                packet.stream = copy
-                writer.mux(packet)
-    os.replace(part, target)
 
 
 def pictures(width: int, height: int, count: int, *, seed: int) -> Iterator[Picture]:

@@ -41,7 +41,10 @@ def main() -> None:
         clean = _demoire_command(options, clip, ours)
         # The first run of each fills the disk cache and says how many threads x264 took.
         _run_demoire(clean, folder)
-        threads = {"decoder": decoder_threads(clip), "encoder": int(_x264(ours)[1]["threads"])}
+        threads = {
+            "decoder": decoder_threads(clip),
+            "encoder": int(x264_written(ours)[1]["threads"]),
+        }
         transcode = _ffmpeg_command(options, clip, theirs, threads)
         _run_ffmpeg(transcode)
         outputs = {"demoire": _output(ours), "ffmpeg": _output(theirs)}
@@ -52,7 +55,7 @@ def main() -> None:
             print(f"pair {number}/{options.pairs}: {_line(*pairs[-1], frames)}", flush=True)
     summary = _summary(pairs, frames)
     content = {
-        "ffmpeg_program": _version(options.ffmpeg),
+        "ffmpeg_program": ffmpeg_version(options.ffmpeg),
         "commands": [" ".join(_nameless(command)) for command in (clean, transcode)],
         "frames": frames,
         "threads": threads,
@@ -129,7 +132,7 @@ def _run_ffmpeg(command: list[str]) -> Run:
     return Run(process=process, pipeline_s=float(found[1]))
 
 
-def _x264(path: Path) -> tuple[str, dict[str, str]]:
+def x264_written(path: Path) -> tuple[str, dict[str, str]]:
     """Return the version and the options that x264 wrote into a file's first packet."""
     import av
 
@@ -142,7 +145,7 @@ def _x264(path: Path) -> tuple[str, dict[str, str]]:
 
 
 def _output(path: Path) -> dict[str, Any]:
-    version, options = _x264(path)
+    version, options = x264_written(path)
     return {
         "x264": version,
         "x264_options": " ".join(f"{name}={value}" for name, value in options.items()),
@@ -152,7 +155,7 @@ def _output(path: Path) -> dict[str, Any]:
 
 def _require_equal(ours: Path, theirs: Path, frames: int) -> None:
     """Stop unless both did the same work."""
-    mine, other = _x264(ours)[1], _x264(theirs)[1]
+    mine, other = x264_written(ours)[1], x264_written(theirs)[1]
     differing = [
         f"{name} {mine.get(name)} and {other.get(name)}"
         for name in sorted(mine.keys() | other.keys())
@@ -165,7 +168,7 @@ def _require_equal(ours: Path, theirs: Path, frames: int) -> None:
         sys.exit(f"of {frames} frames, demoire wrote {counts[0]} and ffmpeg {counts[1]}")
 
 
-def _version(program: str) -> str:
+def ffmpeg_version(program: str) -> str:
     """Return the first line's version, e.g. `5.1.9-0+deb12u1`."""
     said = subprocess.check_output([program, "-version"], text=True)
     return said.split(" Copyright", 1)[0].removeprefix("ffmpeg version ")

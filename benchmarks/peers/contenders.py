@@ -231,17 +231,6 @@ def _benchmark_s(stderr: str) -> float:
     return float(found[1])
 
 
-def x264_options(path: Path) -> dict[str, str]:
-    """Return the options that x264 wrote into a file's first packet, by name."""
-    import av
-
-    with av.open(str(path)) as container:
-        packet = next(packet for packet in container.demux(video=0) if packet.size)
-        text = bytes(packet).split(b"x264 - ", 1)[-1].split(b"\0", 1)[0].decode(errors="replace")
-    words = (word.partition("=") for word in text.partition(" - options: ")[2].split())
-    return {name: value for name, _, value in words}
-
-
 def export(model: str, form: str, *, size: str, folder: Path) -> Network:
     """Return one of our networks, exported for the peer by a process of its own.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -75,7 +74,7 @@ def main() -> None:
         _require_equal(folder, frames)
     summary = _summary(runs, frames)
     content = {
-        "ffmpeg_program": _version_of(options.ffmpeg),
+        "ffmpeg_program": overhead.ffmpeg_version(options.ffmpeg),
         "peer": made.versions(),
         "macs": {"demoire": networks["planes"].own_macs}
         | {name: networks[form].macs for name, form in PEERS.items()},
@@ -166,7 +165,7 @@ def _threads(options: argparse.Namespace, clip: Path, folder: Path) -> dict[str,
     target = folder / "demoire_identity.mp4"
     command = contenders.demoire_command(options, clip, target, "--engine", "identity")
     contenders.run_demoire(command, target)
-    encoder = int(contenders.x264_options(target)["threads"])
+    encoder = int(overhead.x264_written(target)[1]["threads"])
     return {"decoder": overhead.decoder_threads(clip), "encoder": encoder}
 
 
@@ -250,12 +249,12 @@ def measure(
 
 def _require_equal(folder: Path, frames: int) -> None:
     """Stop unless all wrote every frame with the same encoder settings."""
-    wanted = contenders.x264_options(folder / "demoire.mp4")
+    wanted = overhead.x264_written(folder / "demoire.mp4")[1]
     for name in ORDER:
         path = folder / f"{name}.mp4"
         if (found := overhead.count_frames(path)) != frames:
             sys.exit(f"{name} wrote {found} of {frames} frames")
-        if (given := contenders.x264_options(path)) != wanted:
+        if (given := overhead.x264_written(path)[1]) != wanted:
             different = sorted(wanted.items() ^ given.items())
             sys.exit(f"x264 ran with other options in {name} than in demoire: {different}")
 
@@ -275,12 +274,6 @@ def _summary(runs: Sequence[Mapping[str, Run]], frames: int) -> dict[str, Any]:
         for ours, theirs in RATIOS
     }
     return found
-
-
-def _version_of(ffmpeg: str) -> str:
-    """Return the program's version, e.g. `5.1.9-0+deb12u1`."""
-    said = subprocess.check_output([ffmpeg, "-version"], text=True)
-    return said.split(" Copyright", 1)[0].removeprefix("ffmpeg version ")
 
 
 def _print(summary: Mapping[str, Any], best: Mapping[str, Settings]) -> None:
