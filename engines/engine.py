@@ -15,6 +15,11 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.device_picture import DevicePicture as DevicePicture
+from engines.device_picture import DlpackExporter as DlpackExporter
+from engines.device_picture import OnCuda as OnCuda
+from engines.device_picture import TakesDevicePictures as TakesDevicePictures
+from engines.device_picture import cuda_device as cuda_device
 from engines.errors import DemoireError as DemoireError
 from engines.errors import DeviceMemoryError as DeviceMemoryError
 from engines.errors import EngineError as EngineError
@@ -300,7 +305,7 @@ BACKENDS: dict[str, str] = {
 
 
 def check_moments(
-    pictures: Sequence[Planes], moments: Sequence[Moment], smoothing: Smoothing | None
+    pictures: Sequence[object], moments: Sequence[Moment], smoothing: Smoothing | None
 ) -> None:
     """Raise `EngineError` where smoothing is not told when each picture is shown."""
     if smoothing is not None and len(moments) != len(pictures):

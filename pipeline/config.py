@@ -27,6 +27,7 @@ from pipeline.layers import (
     read_yaml,
 )
 from pipeline.sinks.codecs import CodecName
+from pipeline.sources.hardware import Decode
 from pipeline.stages.compare import CompareLayout
 
 _AUTO_S = 0.15
@@ -67,6 +68,9 @@ class SourceConfig(Settings):
     """A frame that fails to decode ends the run instead of being counted."""
     deinterlace: Literal["refuse", "yadif", "bwdif"] = "refuse"
     """What to do with interlaced video: refuse it, or the filter that makes whole frames of it."""
+    decode: Decode = "auto"
+    """Who decodes: `cuda` insists on the GPU, `auto` takes it where the engine reads pictures from
+    its memory and the first frame really decodes there."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -157,7 +161,10 @@ class EncoderConfig(Settings):
     crf: int | None = Field(default=None, ge=0, le=63)
     """Constant quality, lower is better; the codec's usual value where not given."""
     preset: str | None = None
-    """The encoder's own name for speed against size, e.g. `superfast`."""
+    """The software encoder's own name for speed against size, e.g. `superfast`."""
+    hardware: Annotated[str, BeforeValidator(_switch)] = "off"
+    """A hardware encoder, whose files are larger at the same quality: `auto` takes the first that
+    really encodes, a name (`nvenc`) that one, `off` none."""
     drop_streams: bool = False
     """Leave out streams that the output's container cannot hold, instead of refusing."""
 

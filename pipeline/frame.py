@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from engines.engine import PictureFormat, Planes
+from engines.engine import DevicePicture, PictureFormat, Planes
 
 if TYPE_CHECKING:
     import av
@@ -27,7 +27,8 @@ class Frame:
     """One picture with its time, its colours and the packets that precede it."""
 
     planes: Planes
-    """Views of the decoder's own memory where possible; never written to."""
+    """Views of the decoder's own memory where possible; never written to. None, `()`, while the
+    picture is on a device."""
     format: PictureFormat
     pixel_format: str
     """FFmpeg's name, planar, e.g. `yuv420p10le` or `gbrp`; decides what the encoder is given."""
@@ -40,6 +41,8 @@ class Frame:
     colour: ColourTags = field(default_factory=ColourTags)
     alpha: Planes = ()
     """The untouched alpha plane of formats that have one."""
+    device: DevicePicture | None = None
+    """The picture on its decoder's device, until it has been cleaned."""
     before: Planes = ()
     """The planes as they were before cleaning, kept only where both are shown."""
     discontinuity: bool = False
@@ -50,6 +53,8 @@ class Frame:
     """When the source let go of it, on `time.perf_counter`; set by the runner, for latency."""
 
     def __post_init__(self) -> None:
+        if self.device is not None and not self.planes:
+            return
         found = tuple(plane.shape for plane in self.planes)
         if found != self.format.plane_shapes:
             raise ValueError(
@@ -60,6 +65,12 @@ class Frame:
     def time_s(self) -> float:
         """Presentation time in seconds."""
         return float(self.pts * self.time_base)
+
+    def on_host(self) -> Frame:
+        """Return the frame with planes: itself, or a copy of what is on the device."""
+        if self.device is None:
+            return self
+        return replace(self, planes=self.device.to_host(), device=None)
 
     def __repr__(self) -> str:
         return (

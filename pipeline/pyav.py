@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import av
 
 if TYPE_CHECKING:
+    from av.codec.hwaccel import HWAccel
     from av.container import InputContainer, OutputContainer
 
 # Titles in old files are in any encoding, and a strange one must not stop a run. PyAV 19 keeps
@@ -19,13 +20,18 @@ _ANY_TEXT: dict[str, Any] = (
 )
 
 
-def open_input(path: Path) -> InputContainer:
+def open_input(path: Path, *, hwaccel: HWAccel | None = None) -> InputContainer:
     """Open a media file for reading; tags that are not UTF-8 have surrogate escapes.
 
+    Args:
+        path: The file.
+        hwaccel: Hardware that shall decode it; None for software.
+
     Raises:
-        av.error.FFmpegError: It is missing, unreadable or not a media file.
+        av.error.FFmpegError: It is missing, unreadable or not a media file, or there is no such
+            hardware.
     """
-    container: InputContainer = av.open(str(path.absolute()), "r", **_ANY_TEXT)
+    container: InputContainer = av.open(str(path.absolute()), "r", hwaccel=hwaccel, **_ANY_TEXT)
     return container
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.engine import CHROMA_SHIFT, PictureFormat, Plane, Planes
 
@@ -39,3 +40,14 @@ def pad_into(plane: Plane, target: Plane) -> None:
     right = target.shape[1] - plane.shape[1]
     padded = cv2.copyMakeBorder(plane, 0, bottom, 0, right, cv2.BORDER_REFLECT, dst=target)
     assert padded is target  # OpenCV allocates in silence when type or size differ.
+
+
+def mirrored(length: int, wanted: int) -> NDArray[np.int64]:
+    """Return which of `length` samples stand at 0..`wanted` - 1, mirrored behind the last one.
+
+    As `pad_into` does it: the last sample is repeated, and then the first one, where more than
+    `length` are missing.
+    """
+    there_and_back = np.concatenate([np.arange(length), np.arange(length)[::-1]])
+    order: NDArray[np.int64] = there_and_back[np.arange(wanted) % (2 * length)].astype(np.int64)
+    return order

@@ -109,6 +109,11 @@ class TorchEngine:
             version=f"torch {torch.__version__}",
         )
 
+    @property
+    def cuda_device(self) -> int | None:
+        """See `OnCuda.cuda_device`."""
+        return self._device.index if self._device.type == "cuda" else None
+
     def open(
         self,
         picture_format: PictureFormat,

@@ -14,8 +14,9 @@ from torch import Tensor
 from engines.backends.torch_buffers import PlaneBlock
 from engines.backends.torch_lanes import Lane, Mark
 from engines.backends.torch_program import Program
+from engines.backends.torch_request import TorchRequest
 from engines.backends.torch_session import TorchSession
-from engines.engine import DeviceTimes
+from engines.engine import DevicePicture, DeviceTimes, Moment
 
 _WARM_UP = 3
 """Runs before a capture: libraries choose their algorithms, and allocate, in the first ones."""
@@ -89,9 +90,19 @@ def captured(program: Program, lanes: CudaLanes) -> Callable[[], None]:
 
 
 class CudaSession(TorchSession):
-    """A session on a CUDA device, which times its own parts; implements `DeviceTimed`."""
+    """A session on a CUDA device; implements `DeviceTimed` and `TakesDevicePictures`."""
 
     _lanes: CudaLanes
+
+    def submit_device(
+        self,
+        pictures: Sequence[DevicePicture],
+        *,
+        strength: float = 1.0,
+        moments: Sequence[Moment] = (),
+    ) -> TorchRequest:
+        """See `TakesDevicePictures.submit_device`."""
+        return self._submit_device(pictures, strength=strength, moments=moments)
 
     def device_times(self, *, repeats: int) -> DeviceTimes:
         """See `DeviceTimed.device_times`; without smoothing."""

@@ -17,9 +17,13 @@ from torch import Tensor
 
 from engines.backends.padding import pad_into
 from engines.backends.torch_buffers import PlaneBlock, ResultPool
+from engines.backends.torch_device_input import DeviceInput
 from engines.backends.torch_lanes import Lanes, Mark
-from engines.backends.torch_program import Shapes, Work
+from engines.backends.torch_program import Work
+from engines.backends.torch_request import Slot, TorchRequest
+from engines.device_picture import check_device_pictures
 from engines.engine import (
+    DevicePicture,
     Flicker,
     Moment,
     Plane,
@@ -32,81 +36,6 @@ from engines.errors import EngineError
 from engines.smooth.drift import Tone
 from engines.smooth.reference import TorchBlender
 from engines.smooth.smoother import Smoother
-
-
-class _Slot:
-    """The buffers around the program for one request, used again and again."""
-
-    def __init__(self, work: Work, lanes: Lanes) -> None:
-        dtype = work.program.source.flat.dtype
-        self.host = lanes.host_block(work.shapes, work.batch, dtype=dtype)
-        self.planes = self.host.arrays()[1]
-        self.source = PlaneBlock(work.shapes, work.batch, dtype=dtype, device=lanes.device)
-        self.target = PlaneBlock(work.shapes, work.batch, dtype=dtype, device=lanes.device)
-        self.pending: TorchRequest | None = None
-
-
-class TorchRequest:
-    """Pictures on their way.
-
-    Args:
-        slot: Where they are computed.
-        send: Queues the copy to the host: what the planes will be, (batch, 1, H, W) each, and the
-            mark behind it. Called once, before the slot is used again.
-        shapes: (H, W) of each plane of a result.
-        count: Pictures in it.
-        backend: For messages.
-    """
-
-    def __init__(
-        self,
-        slot: _Slot,
-        send: Callable[[], tuple[list[Plane], Mark]],
-        *,
-        shapes: Shapes,
-        count: int,
-        backend: str,
-    ) -> None:
-        self._slot: _Slot | None = slot
-        self._send = send
-        self._sent: tuple[list[Plane], Mark] | None = None
-        self._shapes = shapes
-        self._count = count
-        self._backend = backend
-        self._pictures: list[Planes] = []
-        self._error: EngineError | None = None
-
-    def send(self) -> None:
-        """Queue what comes after the computation."""
-        if self._sent is None:
-            self._sent = self._send()
-
-    def finish(self) -> None:
-        """Wait until the slot is free again; keeps an error for `result`."""
-        slot, self._slot = self._slot, None
-        if slot is None:
-            return
-        slot.pending = None
-        try:
-            self.send()
-            assert self._sent is not None
-            planes, mark = self._sent
-            mark.synchronize()
-        except RuntimeError as error:  # `AcceleratorError` is one.
-            self._error = EngineError(f"{self._backend}: a request failed: {error}")
-            return
-        crops = list(zip(planes, self._shapes, strict=True))
-        self._pictures = [
-            tuple(plane[i, 0, :rows, :columns] for plane, (rows, columns) in crops)
-            for i in range(self._count)
-        ]
-
-    def result(self) -> list[Planes]:
-        """See `Request.result`."""
-        self.finish()
-        if self._error is not None:
-            raise self._error
-        return self._pictures
 
 
 class TorchSession:
@@ -131,9 +60,10 @@ class TorchSession:
         self._smoother: Smoother[tuple[Tensor, ...]] | None = None
         if smoothing is not None:
             self._smoother = self._new_smoother(smoothing)
-        self._slots = [_Slot(work, lanes) for _ in range(depth)]
+        self._slots = [Slot(work, lanes) for _ in range(depth)]
         self._next = 0
         self._results = self._result_pool()
+        self._device_input: DeviceInput | None = None
         # Who forgets to close frees buffers that a device may still be writing to.
         weakref.finalize(self, lanes.finish).atexit = False
 
@@ -152,18 +82,69 @@ class TorchSession:
         """See `Session.submit`; waits for the oldest request when all are in flight."""
         check_pictures(pictures, self.format, self.batch)
         check_moments(pictures, moments, self._smoothing)
+        slot = self._freed()
+        for index, planes in enumerate(pictures):
+            for plane, padded in zip(planes, slot.planes, strict=True):
+                pad_into(plane, padded[index, 0])
+        return self._started(
+            slot, lambda: self._load(slot), len(pictures), strength=strength, moments=moments
+        )
+
+    def _submit_device(
+        self,
+        pictures: Sequence[DevicePicture],
+        *,
+        strength: float = 1.0,
+        moments: Sequence[Moment] = (),
+    ) -> TorchRequest:
+        """See `TakesDevicePictures.submit_device`, of sessions on a device that has such."""
+        check_device_pictures(pictures, self.format, self.batch)
+        check_moments(pictures, moments, self._smoothing)
+        slot = self._freed()
+        if self._device_input is None:
+            work, device = self._work, self._lanes.device
+            self._device_input = DeviceInput(work.format, work.shapes, device, backend=work.backend)
+        source = self._device_input
+        parts = [source.look(picture) for picture in pictures]
+
+        def load() -> Mark:
+            return self._lanes.queue("in", lambda: source.fill(slot.source, parts))
+
+        return self._started(
+            slot, load, len(pictures), strength=strength, moments=moments, held=list(pictures)
+        )
+
+    def close(self) -> None:
+        """Wait for what is in flight and give the buffers back; results stay valid."""
+        for slot in self._slots:
+            if slot.pending is not None:
+                slot.pending.finish()
+        self._lanes.finish()
+        self._slots = []
+
+    def _freed(self) -> Slot:
+        """Return the next slot, which nothing uses any more."""
         if not self._slots:
             raise EngineError(f"{self._work.backend}: the session is closed; open another one")
         slot = self._slots[self._next]
         self._next = (self._next + 1) % self.depth
         if slot.pending is not None:
             slot.pending.finish()
-        for index, planes in enumerate(pictures):
-            for plane, padded in zip(planes, slot.planes, strict=True):
-                pad_into(plane, padded[index, 0])
+        return slot
+
+    def _started(
+        self,
+        slot: Slot,
+        load: Callable[[], Mark],
+        count: int,
+        *,
+        strength: float,
+        moments: Sequence[Moment],
+        held: Sequence[DevicePicture] = (),
+    ) -> TorchRequest:
+        """Compute what `load` brings into a slot."""
         try:
-            loaded = self._load(slot)
-            computed = self._compute(slot, strength, after=loaded)
+            computed = self._compute(slot, strength, after=load())
 
             def send() -> tuple[list[Plane], Mark]:
                 if self._smoother is not None:
@@ -174,8 +155,9 @@ class TorchSession:
                 slot,
                 send,
                 shapes=self.format.plane_shapes,
-                count=len(pictures),
+                count=count,
                 backend=self._work.backend,
+                held=held,
             )
             if self._smoother is None:
                 request.send()
@@ -186,18 +168,10 @@ class TorchSession:
         slot.pending = request
         return request
 
-    def close(self) -> None:
-        """Wait for what is in flight and give the buffers back; results stay valid."""
-        for slot in self._slots:
-            if slot.pending is not None:
-                slot.pending.finish()
-        self._lanes.finish()
-        self._slots = []
-
-    def _load(self, slot: _Slot) -> Mark:
+    def _load(self, slot: Slot) -> Mark:
         return self._lanes.queue("in", lambda: self._lanes.copy(slot.source.flat, slot.host.flat))
 
-    def _compute(self, slot: _Slot, strength: float, *, after: Mark | None = None) -> Mark:
+    def _compute(self, slot: Slot, strength: float, *, after: Mark | None = None) -> Mark:
         program, run, copy = self._work.program, self._work.run, self._lanes.copy
 
         def compute() -> None:
@@ -208,7 +182,7 @@ class TorchSession:
 
         return self._lanes.queue("compute", compute, after=after)
 
-    def _copy_out(self, slot: _Slot, *, after: Mark | None = None) -> tuple[list[Plane], Mark]:
+    def _copy_out(self, slot: Slot, *, after: Mark | None = None) -> tuple[list[Plane], Mark]:
         block, planes = self._results.take()
         return planes, self._lanes.queue(
             "out", lambda: self._lanes.copy(block.flat, slot.target.flat), after=after
@@ -216,7 +190,7 @@ class TorchSession:
 
     def _smooth_out(
         self,
-        slot: _Slot,
+        slot: Slot,
         smoother: Smoother[tuple[Tensor, ...]],
         moments: Sequence[Moment],
         *,

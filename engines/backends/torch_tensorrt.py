@@ -136,6 +136,11 @@ class TorchTensorRtEngine:
             version=", ".join(f"{name} {version}" for name, version in library.versions.items()),
         )
 
+    @property
+    def cuda_device(self) -> int | None:
+        """See `OnCuda.cuda_device`."""
+        return self._device.index if self._device.type == "cuda" else None
+
     def open(
         self,
         picture_format: PictureFormat,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from engines.engine import WHOLE
+from engines.engine import WHOLE, cuda_device
 from engines.errors import DeviceMemoryError, EngineError
 from engines.fitting.tiles import Grid, plan_grids
 
@@ -37,6 +37,11 @@ class FittingEngine:
     def multiple(self) -> int:
         """See `Engine.multiple`."""
         return self._engine.multiple
+
+    @property
+    def cuda_device(self) -> int | None:
+        """See `OnCuda.cuda_device`; a session of tiles takes no pictures from there."""
+        return cuda_device(self._engine)
 
     def open(
         self,

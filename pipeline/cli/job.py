@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import cv2
 
 from engines.backends import create_engine
-from engines.engine import joined_flicker
+from engines.engine import cuda_device, joined_flicker
 from pipeline.cli.building import BuildWatch, refuse_unbuilt
 from pipeline.cli.inputs import Job
 from pipeline.config import Config
 from pipeline.runner import Pipeline
 from pipeline.sinks import open_sink
-from pipeline.sinks.codecs import choose_encoding, encoder_options, find_codec
 from pipeline.sinks.containers import format_of, holdable
 from pipeline.sinks.file import FileSink
+from pipeline.sinks.hardware import choose_encoder
 from pipeline.sinks.photo import PhotoSink
 from pipeline.sinks.tee import TeeSink
 from pipeline.sources import open_source
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pipeline.media import SourceInfo
     from pipeline.report import RunReport
     from pipeline.runner import NamedStages, Progress, Sink, Source, Stage
+    from pipeline.sources.hardware import Decode
 
 
 class Cleaner:
@@ -74,9 +75,8 @@ class Cleaner:
             DemoireError: The input cannot be read, the output not be written, the engine failed.
         """
         targets = self._targets(job)
-        source = self._open_source(job)
+        source, engine = self._open_input(job)
         try:
-            engine = self._open_engine()
             sinks = self._open_sinks(job, targets, source.info)
         except BaseException:
             source.close()
@@ -109,14 +109,13 @@ class Cleaner:
             DemoireError: It would fail.
         """
         targets = self._targets(job)
-        source = self._open_source(job)
+        source, engine = self._open_input(job)
         try:
             info = source.info
-            engine = self._open_engine()
-            rows = [
-                ("input", describe_input(info)),
-                ("engine", f"{engine.info.backend}: {engine.info}"),
-            ]
+            rows = [("input", describe_input(info))]
+            if isinstance(source, FileSource):
+                rows.append(("decoder", source.decoder))
+            rows.append(("engine", f"{engine.info.backend}: {engine.info}"))
             if not job.is_photo:
                 smoothing = self._smoothing(job, engine)
                 rows.append(("smoothing", f"{smoothing.luma_s:g} s" if smoothing else "off"))
@@ -156,16 +155,44 @@ class Cleaner:
         start_s, end_s, name = source.start or 0.0, source.end, job.maps_name
         refuse_existing(maps.folder, name, is_photo=job.is_photo, start_s=start_s, end_s=end_s)
 
+    def _open_input(self, job: Job) -> tuple[Source, Engine]:
+        """Open an input, and the engine with the first one that can be read.
+
+        That one is then opened again, if the engine is to take its pictures from a GPU.
+        """
+        is_first = self.engine is None
+        source = self._open_source(job)
+        try:
+            engine = self._open_engine()
+        except BaseException:
+            source.close()
+            raise
+        if is_first and not job.is_photo and self._decoding()[0] != "cpu":
+            source.close()
+            source = self._open_source(job)
+        return source, engine
+
+    def _decoding(self) -> tuple[Decode, int]:
+        """Return who decodes, and which GPU that would be."""
+        decode = self.config.source.decode
+        taken = None if self.engine is None else cuda_device(self.engine)
+        if self.engine is None or (decode == "auto" and (taken is None or self._keeps_before)):
+            return "cpu", 0
+        return decode, taken or 0
+
     def _open_source(self, job: Job) -> Source:
         if job.is_photo:
             return open_source(job.source)
         source = self.config.source
+        decode, device = self._decoding()
         return open_source(
             job.source,
             start_s=source.start,
             end_s=source.end,
             strict=source.strict,
             deinterlace=source.deinterlace,
+            decode=decode,
+            cuda_device=device,
         )
 
     def _open_engine(self) -> Engine:
@@ -193,16 +220,23 @@ class Cleaner:
         smoothing: Smoothing | None,
         flickers: list[Flicker],
     ) -> NamedStages:
-        layout, maps = self.config.compare.layout, self.config.maps.folder
-        keep = layout is not None or maps is not None
-        strength = self.config.clean.strength
+        layout = self.config.compare.layout
         cleaning = clean(
-            engine, strength=strength, smoothing=smoothing, keep_before=keep, flickers=flickers
+            engine,
+            strength=self.config.clean.strength,
+            smoothing=smoothing,
+            keep_before=self._keeps_before,
+            flickers=flickers,
         )
         stages: list[tuple[str, Stage]] = [("clean", cleaning)]
         if layout is not None and self._composes_early:
             stages.append(("compare", compare(layout, rotation=info.rotation)))
         return stages
+
+    @property
+    def _keeps_before(self) -> bool:
+        """The pictures before cleaning are shown, too."""
+        return self.config.compare.layout is not None or self.config.maps.folder is not None
 
     @property
     def _composes_early(self) -> bool:
@@ -256,18 +290,23 @@ class Cleaner:
             "codec": encoder.codec,
             "crf": encoder.crf,
             "encoder_preset": encoder.preset,
+            "hardware": encoder.hardware,
             "drop_streams": encoder.drop_streams,
             "overwrite": self._overwrite,
         }
 
     def _describe_encoder(self, target: Path, info: SourceInfo) -> str:
         encoder = self.config.encoder
-        codec = find_codec(encoder.codec)
-        encoding = choose_encoding(encoder.codec, codec, info)
-        options = encoder_options(codec, info, crf=encoder.crf, preset=encoder.preset)
+        choice = choose_encoder(
+            encoder.codec,
+            info,
+            hardware=encoder.hardware,
+            crf=encoder.crf,
+            preset=encoder.preset,
+        )
         kept = holdable(info, format_of(target), drop=encoder.drop_streams)
-        words = [codec.encoder, encoding.pixel_format]
-        words += [f"{key}={value}" for key, value in options.items()]
+        words = [choice.codec.encoder, choice.encoding.pixel_format]
+        words += [f"{key}={value}" for key, value in choice.options.items()]
         return f"{' '.join(words)}; {len(kept)} other stream(s) copied"
 
 

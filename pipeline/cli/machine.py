@@ -19,21 +19,13 @@ from av.error import FFmpegError
 from pipeline.bench.machine import Cpu as Cpu
 from pipeline.bench.machine import cpu as cpu
 from pipeline.bench.machine import library_versions
+from pipeline.sinks.hardware import HARDWARE
 from pipeline.sinks.scheduling import scheduled_as_before
 
 WIDTH, HEIGHT = 320, 240  # Hardware encoders refuse smaller pictures.
 
 SOFTWARE_ENCODERS = ("libx264", "libx265", "libsvtav1", "prores_ks", "ffv1")
-HARDWARE_ENCODERS = (
-    "h264_nvenc",
-    "hevc_nvenc",
-    "av1_nvenc",
-    "h264_qsv",
-    "hevc_qsv",
-    "av1_qsv",
-    "h264_vaapi",
-    "hevc_vaapi",
-)
+HARDWARE_ENCODERS = tuple(kind.encoder(codec) for kind in HARDWARE for codec in kind.codecs)
 
 _PIXEL_FORMATS = {"prores_ks": "yuv422p10le", "libsvtav1": "yuv420p10le"}
 

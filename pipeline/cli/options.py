@@ -146,6 +146,16 @@ Deinterlace = Annotated[
         rich_help_panel=_INPUT,
     ),
 ]
+Decode = Annotated[
+    str | None,
+    typer.Option(
+        "--decode",
+        metavar="auto|cpu|cuda",
+        help="Who decodes video; auto takes an NVIDIA GPU where the network runs there, too, and it"
+        " really decodes the file. Default: auto.",
+        rich_help_panel=_INPUT,
+    ),
+]
 Engine = Annotated[
     str | None,
     typer.Option(
@@ -203,7 +213,16 @@ EncoderPreset = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="The encoder's own speed, e.g. superfast or slow.",
+        help="The software encoder's own speed, e.g. superfast or slow.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Hardware = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|off|NAME",
+        help="Hardware encoder, e.g. nvenc: faster, but larger files at the same quality; auto is"
+        " the first that really encodes. Default: off.",
         rich_help_panel=_OUTPUT,
     ),
 ]

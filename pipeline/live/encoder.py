@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import av
-from av.codec import Codec, CodecContext
+from av.codec import CodecContext
 from av.codec.codec import UnknownCodecError
 from av.video.frame import PictureType, VideoFrame
 
@@ -20,6 +20,7 @@ from pipeline.live.access import CLOCK, AccessUnit, VideoCodec, VideoTrack
 from pipeline.live.events import log_event
 from pipeline.media import BT709, LIMITED_RANGE, SourceInfo
 from pipeline.sinks.codecs import Encoding, tag
+from pipeline.sinks.hardware import HardwareKind, first_that_works
 from pipeline.sinks.picture import Packer
 
 if TYPE_CHECKING:
@@ -33,43 +34,9 @@ _BITS_PER_PIXEL = 0.1
 """Where an encoder knows no quality and nobody said a rate: 6 Mbit/s for 1080p at 30 Hz."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Kind:
-    """A family of encoders, and how it is told to hold nothing back."""
-
-    suffix: str
-    """After `h264` or `hevc`, in FFmpeg's names."""
-    formats: dict[int, str]
-    """Pixel format by bits per sample."""
-    options: dict[str, str]
-    quality: dict[str, str] = field(default_factory=dict)
-    """Options for a quality, `{}` for its number; none where it only knows rates."""
-
-
-# These are tried in this order, and each has to prove on real pictures that it does what is needed.
-_HARDWARE = (
-    _Kind(
-        suffix="nvenc",
-        formats={8: "yuv420p", 10: "p010le"},
-        options={"preset": "p3", "tune": "ull", "zerolatency": "1", "delay": "0", "bf": "0",
-                 "forced-idr": "1", "no-scenecut": "1"},
-        quality={"rc": "vbr", "cq": "{}"},
-    ),
-    _Kind(
-        suffix="qsv",
-        formats={8: "nv12", 10: "p010le"},
-        options={"preset": "veryfast", "async_depth": "1", "bf": "0", "forced_idr": "1"},
-        quality={"global_quality": "{}"},
-    ),
-    _Kind(
-        suffix="amf",
-        formats={8: "nv12", 10: "p010le"},
-        options={"usage": "lowlatency", "quality": "speed", "bf": "0", "forced_idr": "1",
-                 "header_insertion_mode": "idr"},
-        quality={"rc": "cqp", "qp_i": "{}", "qp_p": "{}"},
-    ),
-    _Kind(suffix="v4l2m2m", formats={8: "yuv420p"}, options={"bf": "0"}),
-)  # fmt: skip
+_IN_SOFTWARE = HardwareKind(
+    suffix="", formats={8: "yuv420p", 10: "yuv420p10le"}, at_once={}, quality={"crf": "{}"}
+)
 _SOFTWARE: dict[VideoCodec, str] = {"h264": "libx264", "hevc": "libx265"}
 _X265 = "log-level=none:repeat-headers=1:bframes=0:scenecut=0:open-gop=0:frame-threads=1"
 
@@ -198,29 +165,13 @@ def _choose(wish: _Wish, hardware: str) -> tuple[VideoCodecContext, Encoding]:
         ConfigError: There is no such encoder.
         SinkError: It could not be opened.
     """
-    wanted = hardware.removeprefix(f"{wish.codec}_")
-    kinds = [kind for kind in _HARDWARE if wanted in ("auto", kind.suffix)]
-    if not kinds and wanted != "off":
-        names = ", ".join(kind.suffix for kind in _HARDWARE)
-        raise ConfigError(f"encoder hardware must be auto, off or one of {names}, got {hardware!r}")
-    refused = ""
-    for kind in kinds if wanted != "off" else []:
-        name = f"{wish.codec}_{kind.suffix}"
-        refused = _refusal(name, kind, wish)
-        if not refused:
-            return _open(name, kind, wish)
-        log.debug("encoder %s is not used: %s", name, refused)
-    if wanted not in ("auto", "off"):
-        raise SinkError(
-            f"encoder {wish.codec}_{wanted} does not work here: {refused}; choose auto or off"
-        )
-    kind = _Kind(
-        suffix="", formats={8: "yuv420p", 10: "yuv420p10le"}, options={}, quality={"crf": "{}"}
-    )
-    return _open(_SOFTWARE[wish.codec], kind, wish)
+    kind, _ = first_that_works(wish.codec, hardware, lambda name, kind: _refusal(name, kind, wish))
+    if kind is None:
+        return _open(_SOFTWARE[wish.codec], _IN_SOFTWARE, wish)
+    return _open(kind.encoder(wish.codec), kind, wish)
 
 
-def _open(name: str, kind: _Kind, wish: _Wish) -> tuple[VideoCodecContext, Encoding]:
+def _open(name: str, kind: HardwareKind, wish: _Wish) -> tuple[VideoCodecContext, Encoding]:
     """Open an encoder.
 
     Raises:
@@ -247,8 +198,8 @@ def _open(name: str, kind: _Kind, wish: _Wish) -> tuple[VideoCodecContext, Encod
     return context, encoding
 
 
-def _options(name: str, kind: _Kind, wish: _Wish) -> dict[str, str]:
-    options = dict(kind.options)
+def _options(name: str, kind: HardwareKind, wish: _Wish) -> dict[str, str]:
+    options = dict(kind.at_once)
     if name == "libx264":
         # sc_threshold 0: no key pictures but those of the interval and those asked for.
         options = {"tune": "zerolatency", "forced-idr": "1", "sc_threshold": "0"}
@@ -280,12 +231,8 @@ def _encoding(pixel_format: str, info: SourceInfo) -> Encoding:
     return Encoding(pixel_format=pixel_format, colour=colour, alpha=False, note="")
 
 
-def _refusal(name: str, kind: _Kind, wish: _Wish) -> str:
+def _refusal(name: str, kind: HardwareKind, wish: _Wish) -> str:
     """Say why a hardware encoder cannot be used; empty if it can, which it proves by encoding."""
-    try:
-        Codec(name, "w")
-    except UnknownCodecError:
-        return "not in this PyAV"
     if wish.bits not in kind.formats:
         return f"it takes no pictures of {wish.bits} bits"
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
@@ -13,7 +13,14 @@ from av.codec.codec import PixFmtLoss, UnknownCodecError
 
 from pipeline.errors import ConfigError, SinkError
 from pipeline.frame import ColourTags
-from pipeline.media import BT709, FULL_RANGE, LIMITED_RANGE, SourceInfo, pixel_format_name
+from pipeline.media import (
+    BT709,
+    FULL_RANGE,
+    LIMITED_RANGE,
+    SourceInfo,
+    pixel_format_name,
+    planar_sibling,
+)
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
@@ -34,6 +41,10 @@ class VideoCodec:
     preset: str | None = None
     """Default speed; None where the codec has no such setting."""
     options: dict[str, str] = field(default_factory=dict)
+    quality: Mapping[str, str] = field(default_factory=lambda: {"crf": "{}"})
+    """Options for a constant quality, `{}` for its number."""
+    formats: tuple[str, ...] = ()
+    """Pixel formats to choose from, where it is not to be all that the encoder takes."""
     alpha: bool = False
     """The codec keeps an alpha plane."""
     even_only: bool = False
@@ -155,13 +166,15 @@ def choose_encoding(name: str, codec: VideoCodec, info: SourceInfo) -> Encoding:
             f"{info.url}: --codec {name} cannot hold {wanted} pictures without loss;"
             f" use --codec {' or '.join(others)}"
         )
-    if codec.even_only and _is_odd(chosen, info):
+    if codec.even_only and _is_odd(planar_sibling(chosen), info):
         raise SinkError(
             f"{info.url}: --codec {name} takes {chosen} in even sizes only, and the picture is"
             f" {info.width}x{info.height}; use --codec av1 or ffv1"
         )
     notes, colour = [], info.colour
-    if chosen != wanted:
+    # Semi-planar ones hold the very samples.
+    is_same = chosen.startswith(("nv", "p0")) and planar_sibling(chosen) == wanted
+    if chosen != wanted and not is_same:
         notes.append(f"{wanted} is written as {chosen}")
     if wanted.startswith("gbr") and chosen.startswith("yuv"):
         notes.append("with BT.709's matrix")
@@ -184,15 +197,19 @@ def _is_odd(pixel_format: str, info: SourceInfo) -> bool:
 
 def _nearest(codec: VideoCodec, wanted: str, *, alpha: bool = False) -> str | None:
     """Return the encoder's format that loses no samples of `wanted`, or None."""
+    formats = codec.formats or _formats_of(codec.encoder)
     # The `yuvj` names are old ones for a full range, which has its own tag.
-    formats = Codec(codec.encoder, "w").video_formats or []
-    offered = [one.name for one in formats if not one.name.startswith("yuvj")]
+    offered = [name for name in formats if not name.startswith("yuvj")]
     if wanted in offered:
         return wanted
     # Grey has no chroma to lose; FFmpeg compares its imaginary one.
     as_colour = wanted.replace("gray", "yuv420p")
     best, loss = find_best_pix_fmt_of_list(offered, as_colour, has_alpha=alpha)
     return None if best is None or loss & _LOST else best.name
+
+
+def _formats_of(encoder: str) -> tuple[str, ...]:
+    return tuple(one.name for one in Codec(encoder, "w").video_formats or [])
 
 
 def encoder_options(
@@ -209,7 +226,9 @@ def encoder_options(
             flag = "--crf" if option == "crf" else "--encoder-preset"
             raise ConfigError(f"{flag}: {codec.encoder} has no such setting; leave it out")
         if default is not None:
-            options[option] = str(default if value is None else value)
+            chosen = str(default if value is None else value)
+            places = codec.quality if option == "crf" else {option: "{}"}
+            options |= {key: place.format(chosen) for key, place in places.items()}
     if codec.hdr is not None:
         options.update(codec.hdr(info))
     if codec.encoder == "libsvtav1":

@@ -14,8 +14,9 @@ from pipeline.frame import Frame
 from pipeline.media import SourceInfo
 from pipeline.pyav import open_output
 from pipeline.sinks import containers
-from pipeline.sinks.codecs import choose_encoding, encoder_options, find_codec, tag
+from pipeline.sinks.codecs import tag
 from pipeline.sinks.copying import Copier
+from pipeline.sinks.hardware import choose_encoder
 from pipeline.sinks.picture import Packer
 from pipeline.sinks.scheduling import scheduled_as_before
 from pipeline.sinks.target import Target
@@ -48,7 +49,9 @@ class FileSink:
         info: The source, still open: its streams are templates here.
         codec: One of `CODECS`.
         crf: The encoder's constant quality, or None for the codec's default.
-        encoder_preset: The encoder's speed, or None for the codec's default.
+        encoder_preset: The software encoder's speed, or None for the codec's default.
+        hardware: `off` for the software encoder; `auto` for the first hardware encoder that really
+            encodes such pictures, or else software; a name, `nvenc`, for that one.
         threads: Encoder threads, 0 for as many as the encoder likes.
         overwrite: Replace an existing file, at the very end.
         drop_streams: Leave out, with a warning, streams that the container cannot hold.
@@ -67,6 +70,7 @@ class FileSink:
         codec: str = "h264",
         crf: int | None = None,
         encoder_preset: str | None = None,
+        hardware: str = "off",
         threads: int = 0,
         overwrite: bool = False,
         drop_streams: bool = False,
@@ -74,17 +78,17 @@ class FileSink:
         self._target = Target(path, overwrite=overwrite)
         self._info = info
         self._format = containers.format_of(self._target.path)
-        chosen = find_codec(codec)
-        self.encoding = choose_encoding(codec, chosen, info)
+        chosen = choose_encoder(codec, info, hardware=hardware, crf=crf, preset=encoder_preset)
+        self.encoding = chosen.encoding
         if self.encoding.note:
             log.info("%s: %s", self._target.path, self.encoding.note)
-        self._options = encoder_options(chosen, info, crf=crf, preset=encoder_preset)
+        self._options = chosen.options
         kept = containers.holdable(info, self._format, drop=drop_streams)
         self._shift_s: Fraction | None = None
         self._last: int | None = None
         with self._target.creating(f"--codec {codec}"):
             self._container = self._open()
-            self._add_streams(chosen.encoder, kept, threads)
+            self._add_streams(chosen.codec.encoder, kept, threads)
             with scheduled_as_before():
                 self._container.start_encoding()
         colour, alpha = self.encoding.colour, self.encoding.alpha

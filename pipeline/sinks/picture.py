@@ -12,6 +12,10 @@ from engines.engine import CHROMA_SHIFT, Planes
 from pipeline.frame import ColourTags, Frame
 from pipeline.media import FULL_RANGE, LIMITED_RANGE, pixel_format_name
 
+_SEMI_PLANAR = ("nv", "p0")
+_YUV = ("yuv", *_SEMI_PLANAR)
+"""How formats of luma and chroma begin."""
+
 
 class Packer:
     """Wraps planes as FFmpeg pictures, and converts them where the encoder takes another format.
@@ -56,10 +60,10 @@ class Packer:
         else:
             source = frame.colour.range or LIMITED_RANGE
             target = self._colour.range or LIMITED_RANGE
+        to_yuv = layout == "gbr" and self._target.startswith(_YUV)
         if layout == "gbr":
             source = FULL_RANGE
-            target = LIMITED_RANGE if self._target.startswith("yuv") else FULL_RANGE
-        to_yuv = layout == "gbr" and self._target.startswith("yuv")
+            target = LIMITED_RANGE if to_yuv else FULL_RANGE
         return self._reformatter.reformat(
             picture,
             picture.width,
@@ -69,6 +73,8 @@ class Packer:
             src_color_range=source,
             dst_color_range=target,
             interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
+            # Where samples are only moved, swscale writes beyond a row; see `Unpacker.planar`.
+            threads=1 if self._target.startswith(_SEMI_PLANAR) else None,
         )
 
 

@@ -18,6 +18,7 @@ from pipeline.media import SourceInfo
 from pipeline.pyav import open_input
 from pipeline.sources import probe
 from pipeline.sources.deinterlace import deinterlaced
+from pipeline.sources.hardware import Decode, GpuDecoder, GpuRefusalError, heard
 from pipeline.sources.picture import Unpacker
 from pipeline.sources.reader import Reader
 from pipeline.sources.span import Clock, Span
@@ -53,10 +54,13 @@ class FileSource:
         deinterlace: What to do with interlaced video: refuse it, or the FFmpeg filter to use, one
             frame out for each frame in.
         threads: Decoder threads; 0 for as many as there are cores.
+        decode: Who decodes; a GPU's pictures stay on it, see `Frame.device`. `auto` and `cuda` try
+            it with the first picture.
+        cuda_device: The GPU's number.
 
     Raises:
-        SourceError: The file cannot be opened, holds no video, or its video is interlaced and
-            `deinterlace` is `refuse`.
+        SourceError: The file cannot be opened, holds no video, its video is interlaced and
+            `deinterlace` is `refuse`, or the GPU does not decode it and `decode` is `cuda`.
         ConfigError: `start_s` and `end_s` leave nothing.
     """
 
@@ -71,20 +75,31 @@ class FileSource:
         strict: bool = False,
         deinterlace: Deinterlace = "refuse",
         threads: int = 0,
+        decode: Decode = "cpu",
+        cuda_device: int = 0,
     ) -> None:
         self._url = str(path)
         self._strict = strict
+        self._range_s = start_s, end_s
+        self._deinterlace = deinterlace
+        self._threads = threads
         self._unpacker = Unpacker()
         self._size: tuple[int, int] | None = None
+        self._gpu: GpuDecoder | None = None
+        self._has_left_gpu = False
+        self._frames: Iterator[Frame] = iter(())
         self._container = open_container(Path(path))
         try:
-            zero = Fraction(self._container.start_time or 0, 1_000_000)
-            self._span = Span(start_s, end_s, zero=zero)
-            self._open_video(threads)
-            self._frames = self._begin(deinterlace)
+            if decode == "cpu" or not self._begins_on(GpuDecoder(cuda_device), decode):
+                self._begin_file()
         except BaseException:
             self.close()
             raise
+
+    @property
+    def decoder(self) -> str:
+        """Where pictures are decoded: `cpu`, or `cuda:0` and so on."""
+        return "cpu" if self._gpu is None else str(self._gpu)
 
     @property
     def decode_errors(self) -> int:
@@ -113,11 +128,43 @@ class FileSource:
         """Close the file; frames already yielded stay valid, the streams in `info` do not."""
         self._container.close()
 
+    def _begins_on(self, gpu: GpuDecoder, decode: Decode) -> bool:
+        """Begin with a GPU's decoder; return whether that works."""
+        opened = self._container
+        try:
+            self._container, self._gpu = gpu.open(Path(self._url)), gpu
+            self._begin_file()
+        except GpuRefusalError as error:
+            if self._container is not opened:
+                self._container.close()
+            self._container, self._gpu, self._size = opened, None, None
+            if decode == "cuda":
+                raise SourceError(
+                    f"{self._url}: cannot be decoded on {gpu}: {error}; --decode auto has the CPU"
+                    " do what the GPU cannot"
+                ) from error
+            log.info("%s: decoded by the CPU, not on %s: %s", self._url, gpu, error)
+        finally:
+            if self._container is not opened:
+                opened.close()
+        if self._gpu is not None:
+            log.info("%s: decoded on %s", self._url, gpu)
+        return self._gpu is not None
+
+    def _begin_file(self) -> None:
+        """Decode the first frame, and describe the file by it."""
+        zero = Fraction(self._container.start_time or 0, 1_000_000)
+        self._span = Span(*self._range_s, zero=zero)
+        self._open_video(self._threads)
+        self._frames = self._begin(self._deinterlace)
+
     def _open_video(self, threads: int) -> None:
         stream = probe.video_stream(self._container, self._url)
         # PyAV's default is slices only, which most files do not have.
         stream.codec_context.thread_type = "AUTO"
         stream.codec_context.thread_count = threads
+        if self._gpu is not None:
+            self._gpu.check_codec(stream.codec_context)
         self._stream = stream
         self._time_base = probe.time_base(stream, self._url)
         rate = probe.frame_rate(stream)
@@ -128,9 +175,7 @@ class FileSource:
         """Decode the first frame, describe the file by it and return the iterator of all."""
         start = self._span.start
         pictures = self._reader.pictures() if start is None else self._reader.pictures_from(start)
-        picture = next(pictures, None)
-        if picture is None:
-            raise self._no_frame()
+        picture = self._first_of(pictures)
         self.info = probe.describe(self._container, self._stream, picture, url=self._url)
         pictures = chain([picture], pictures)
         if self.info.interlaced:
@@ -142,6 +187,22 @@ class FileSource:
             raise self._no_frame()
         self.info = self._span.describe(self.info)
         return chain([first], frames)
+
+    def _first_of(self, pictures: Iterator[VideoFrame]) -> VideoFrame:
+        if self._gpu is None:
+            picture = next(pictures, None)
+            if picture is None:
+                raise self._no_frame()
+            return picture
+        try:
+            with heard():
+                picture = next(pictures, None)
+        except SourceError as error:
+            raise GpuRefusalError(str(error)) from error
+        if picture is None:
+            raise GpuRefusalError(f"it decodes nothing ({self._reader.decode_errors} error(s))")
+        self._gpu.check_picture(picture, self._stream.codec_context)
+        return picture
 
     def _no_frame(self) -> SourceError:
         if self._span.whole:
@@ -163,6 +224,8 @@ class FileSource:
                 f"{self._url}: is interlaced, each of its frames shows two moments;"
                 " ask for --deinterlace yadif to make whole frames of them first"
             )
+        if self._gpu is not None:
+            raise GpuRefusalError("it is interlaced, and the CPU deinterlaces")
         self.info = replace(self.info, interlaced=False)
         return deinterlaced(
             pictures,
@@ -194,7 +257,13 @@ class FileSource:
         size = (picture.width, picture.height)
         gap = before is None or (pts - before) * self._time_base > _GAP_S
         changed, self._size = size != self._size, size
-        return self._unpacker.frame(
+        maker: GpuDecoder | Unpacker = self._unpacker
+        if self._gpu is not None:
+            if self._gpu.holds(picture):
+                maker = self._gpu
+            else:
+                self._tell_of_host(pts)
+        return maker.frame(
             picture,
             pts=pts - round(self._span.origin / self._time_base),
             time_base=self._time_base,
@@ -202,6 +271,17 @@ class FileSource:
             discontinuity=gap or changed,
             packets=self._span.cut(self._reader.take_aside()),
         )
+
+    def _tell_of_host(self, pts: int) -> None:
+        """Say so once where a GPU stops in the middle of a file, and FFmpeg's decoder goes on."""
+        if not self._has_left_gpu:
+            self._has_left_gpu = True
+            log.warning(
+                "%s: from %.3f s on pictures come from the CPU, not from %s",
+                self._url,
+                float(pts * self._time_base),
+                self.decoder,
+            )
 
     def _warn_if_short(self) -> None:
         """Say so where a file ends long before its header says it does."""

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from av.video.plane import VideoPlane
 
 
+_WRITTEN_AT_ONCE = 32
+"""Samples of luma, 16 of chroma. Threads of swscale share a picture out by rows, and where rows end
+in between they write beyond them: into the next one, which another thread may have finished."""
+
+
 class Unpacker:
     """Turns decoded pictures into frames; keeps the one swscale context that packed ones need.
 
@@ -29,14 +34,15 @@ class Unpacker:
         self._reformatter = VideoReformatter()
 
     def planar(self, picture: VideoFrame) -> VideoFrame:
-        """Return the picture itself, or its bit-exact planar sibling.
+        """Return the picture itself, or its bit-exact planar sibling; on the host, always.
 
         Raises:
             SourceError: No planar format carries these samples.
         """
-        name = picture.format.name
+        name = stored_format(picture)
         sibling = planar_sibling(name)
-        if name.replace("yuvj", "yuv") == sibling or name.startswith("ya"):
+        is_planar = name.replace("yuvj", "yuv") == sibling or name.startswith("ya")
+        if is_planar and name == picture.format.name:
             return picture
         # The same range on both sides, or swscale rescales the samples.
         code_range = FULL_RANGE if name.startswith("yuvj") else picture.color_range
@@ -48,6 +54,7 @@ class Unpacker:
             src_color_range=code_range,
             dst_color_range=code_range,
             interpolation=Interpolation.POINT,
+            threads=0 if picture.width % _WRITTEN_AT_ONCE == 0 else 1,
         )
         planar.pts, planar.duration = picture.pts, picture.duration
         if picture.time_base is not None:
@@ -86,6 +93,12 @@ class Unpacker:
             discontinuity=discontinuity,
             packets=packets,
         )
+
+
+def stored_format(picture: VideoFrame) -> str:
+    """Return the format of a picture's samples, wherever they are."""
+    stored = picture.sw_format
+    return picture.format.name if stored is None else stored.name
 
 
 def without_alpha(pixel_format: str) -> str:

@@ -12,7 +12,7 @@ from av.stream import Disposition
 
 from pipeline.errors import SourceError
 from pipeline.media import SourceInfo, as_fraction, planar_sibling
-from pipeline.sources.picture import colour_tags, without_alpha
+from pipeline.sources.picture import colour_tags, stored_format, without_alpha
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -145,7 +145,7 @@ def describe(
     """
     rate, lasts = frame_rate(stream), duration_s(container, stream)
     estimate = round(lasts * rate) if lasts and rate else None
-    name = planar_sibling(picture.format.name)
+    name = planar_sibling(stored_format(picture))
     chapters = cut_chapters(container.chapters(), Fraction(0), None)
     others = [
         one
@@ -167,7 +167,7 @@ def describe(
         rotation=picture.rotation,
         display_matrix=display_matrix(picture),
         interlaced=is_interlaced(stream, picture),
-        alpha=name != without_alpha(name) or picture.format.name.startswith("ya"),
+        alpha=name != without_alpha(name) or stored_format(picture).startswith("ya"),
         container=container.format.name,
         codec=stream.codec_context.name,
         streams=copied,

@@ -35,6 +35,21 @@ class SlowMemory:
         return np.frombuffer(self.array.data, np.uint8)
 
 
+class SlowSurface:
+    """A plane of the decoder's, looked at but not read."""
+
+    def __init__(self, exporter):
+        self.array = np.from_dlpack(exporter)
+
+    @property
+    def shape(self):
+        return self.array.shape
+
+    @property
+    def size(self):
+        return self.array.nbytes
+
+
 class SlowEvent:
     def __init__(self, stream, position):
         self.stream = stream
@@ -60,6 +75,14 @@ class SlowStream:
 
         self.work.append(run)
 
+    def copy_rows(self, source, target):
+        assert source.size == target.size
+
+        def run():
+            target.array[:] = np.ascontiguousarray(source.array).view(np.uint8).reshape(-1)
+
+        self.work.append(run)
+
     def launch(self, work):
         self.work.append(work)
 
@@ -68,6 +91,9 @@ class SlowStream:
 
     def wait(self, event):
         self.work.append(lambda: event.stream.reach(event.position))
+
+    def wait_for_default(self):
+        self.wait(self.device.default.record())
 
     def reach(self, position):
         assert not self.at_work, "streams wait for each other"
@@ -96,6 +122,7 @@ class SlowProgram:
             for name, port in outputs.items():
                 values_of(port, tensors[name])[...] = results[port]
 
+        launch()  # as a GPU's driver must see it once, with whatever is there
         return launch
 
 
@@ -144,6 +171,8 @@ class SlowDevice:
         self.refuses = False
         self._random = random.Random(seed) if seed else None
         self._streams = []
+        self.default = self.stream()
+        """Where decoders work."""
         self._clock = 0.0
 
     def activate(self):
@@ -162,6 +191,9 @@ class SlowDevice:
     def stream(self):
         self._streams.append(SlowStream(self))
         return self._streams[-1]
+
+    def surface(self, exporter):
+        return SlowSurface(exporter)
 
     def load(self, plan):
         self.loads += 1

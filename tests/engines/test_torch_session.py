@@ -10,6 +10,7 @@ pytest.importorskip("torch", reason="needs the extra `torch`")
 
 import torch
 from late_lanes import LateLanes
+from slow_decoder import SlowDecoder
 from test_conformance import assert_equal, picture
 
 from engines.backends.padding import padded_shapes
@@ -17,7 +18,7 @@ from engines.backends.torch_buffers import PlaneBlock, ResultPool
 from engines.backends.torch_lanes import HostLanes
 from engines.backends.torch_program import Program, Work
 from engines.backends.torch_session import TorchSession, rehearse_smoothing
-from engines.engine import Moment, PictureFormat, Smoothing
+from engines.engine import Moment, PictureFormat, Smoothing, TakesDevicePictures
 from engines.errors import EngineError
 from engines.models.planes import IntegerPlanes
 
@@ -280,3 +281,71 @@ def test_the_planes_of_a_block_are_parts_of_it():
         assert array.dtype == np.uint16
         assert (array == number).all()
     assert whole.size == 3 * (32 + 8 + 8)
+
+
+class DeviceTakingSession(TorchSession):
+    """As `CudaSession`, with host memory for the device's."""
+
+    submit_device = TorchSession._submit_device
+
+
+def taking_session(network, lanes, picture_format, **options):
+    cleaning = IntegerPlanes(network, picture_format.layout, picture_format.bits)
+    work = work_of(cleaning, picture_format, options.pop("batch", 1))
+    return DeviceTakingSession(
+        work, lanes, **({"depth": 3, "smoothing": options.pop("smoothing", None)} | options)
+    )
+
+
+class TestFromTheDevice:
+    @pytest.mark.parametrize("size", [(64, 64), (100, 70), (33, 31), (1, 1), (2, 3)], ids=str)
+    @pytest.mark.parametrize("bits", [8, 10, 16])
+    def test_pictures_are_those_of_the_host(self, network, lanes, bits, size):
+        form = PictureFormat("420", bits, *size)
+        pictures = [picture(form, seed) for seed in range(5)]
+        session, decoder = taking_session(network, lanes, form), SlowDecoder(None)
+        assert isinstance(session, TakesDevicePictures)
+        requests, found = [], []
+        for number, planes in enumerate(pictures):
+            if len(requests) == session.depth:
+                found += requests.pop(0).result()
+            if number == 2:
+                requests.append(session.submit([planes]))
+            else:
+                requests.append(session.submit_device([decoder.picture(planes, bits)]))
+        for request in requests:
+            found += request.result()
+        session.close()
+        gc.collect()
+        assert decoder.left == 0
+        for one, other in zip(found, one_by_one(network, pictures, form), strict=True):
+            assert_equal(one, other)
+
+    def test_they_are_smoothed_in_batches(self, network, lanes):
+        pictures = still(6)
+        wanted = one_by_one(network, pictures, smoothing=SMOOTHING)
+        session = taking_session(network, lanes, FORMAT, batch=2, smoothing=SMOOTHING)
+        decoder, found = SlowDecoder(None), []
+        for start in (0, 2, 4):
+            moments = [Moment(n / 30) for n in (start, start + 1)]
+            two = [decoder.picture(planes) for planes in pictures[start : start + 2]]
+            found += session.submit_device(two, moments=moments).result()
+        for one, other in zip(found, wanted, strict=True):
+            for a, b in zip(one, other, strict=True):
+                assert np.abs(a.astype(int) - b).max() <= 1  # sums of another order
+
+    def test_wrong_ones_are_refused(self, network, lanes):
+        session, decoder = taking_session(network, lanes, FORMAT), SlowDecoder(None)
+        ten, large = PictureFormat("420", 10, 100, 70), PictureFormat("420", 8, 102, 70)
+        with pytest.raises(EngineError, match="a picture of 10 bits came"):
+            session.submit_device([decoder.picture(picture(ten), 10)])
+        with pytest.raises(EngineError, match=r"torch: a decoder's picture must be .*102"):
+            session.submit_device([decoder.picture(picture(large))])
+        (found,) = session.submit_device([decoder.picture(picture(FORMAT))]).result()
+        assert_equal(found, one_by_one(network, [picture(FORMAT)])[0])
+        session.close()
+        with pytest.raises(EngineError, match="the session is closed"):
+            session.submit_device([decoder.picture(picture(FORMAT))])
+
+    def test_a_session_on_a_cpu_takes_none(self, network, lanes):
+        assert not isinstance(session_of(network, lanes), TakesDevicePictures)

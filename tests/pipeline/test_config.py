@@ -96,7 +96,11 @@ def test_wrong_time_is_refused_with_its_text(text):
         ("source.start=-2", r"source\.start: must be a number from 0 up, got -2"),
         ("encoder.codec=vp9", r"encoder\.codec: must be 'h264', 'hevc', .*, got 'vp9'"),
         ("encoder.cfr=3", r"encoder\.cfr: unknown key; did you mean crf\?"),
-        ("encoder.zzz=3", r"encoder\.zzz: unknown key; allowed: codec, crf, preset, drop_streams"),
+        (
+            "encoder.zzz=3",
+            r"encoder\.zzz: unknown key; allowed: codec, crf, preset, hardware, drop_streams",
+        ),
+        ("source.decode=gpu", r"source\.decode: .*'auto', 'cpu' or 'cuda'"),
         ("engin.name=auto", r"engin: unknown key; did you mean engine\?"),
         ("compare.only=true", r"compare: compare\.only needs compare\.layout"),
         ("engine=3", r"engine: must be a valid dictionary.*, got 3"),
@@ -205,3 +209,9 @@ def test_automatic_smoothing_is_for_cleaned_pictures_and_seconds_for_all():
 
 def test_the_fast_preset_does_not_smooth():
     assert load_config(preset="fast").smooth.seconds == "off"
+
+
+def test_a_bare_off_is_no_hardware_encoder(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("encoder: {hardware: off}\n", encoding="utf-8")
+    assert load_config(file=file).encoder.hardware == "off"

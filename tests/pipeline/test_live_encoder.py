@@ -131,7 +131,7 @@ def test_quality_has_the_rate_as_its_ceiling():
 
 
 def test_hardware_that_is_not_there_is_passed_over(caplog):
-    caplog.set_level(logging.DEBUG, "pipeline.live.encoder")
+    caplog.set_level(logging.DEBUG, "pipeline")
     encoder = open_encoder(hardware="auto")
     tried = [record for record in caplog.records if record.levelno == logging.DEBUG]
     chosen = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]

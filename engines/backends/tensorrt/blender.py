@@ -14,16 +14,10 @@ from engines.backends.tensorrt.smoothing import (
     ERROR,
     THUMBNAIL,
     TONES,
+    Part,
     SmoothingGraphs,
     Step,
-    gain_name,
-    half_name,
-    matrix_name,
-    means_name,
-    moved_name,
-    offset_name,
-    past_name,
-    share_name,
+    named,
 )
 from engines.smooth.drift import Tone
 from engines.smooth.host import row_gains, subsampling
@@ -34,7 +28,7 @@ if TYPE_CHECKING:
     from engines.backends.tensorrt.device import Stream
     from engines.smooth.smoother import Rows
 
-DevicePicture = tuple[Memory, ...]
+DevicePlanes = tuple[Memory, ...]
 """Planes on the device, padded."""
 
 Programs = Callable[[Step], Program]
@@ -71,23 +65,28 @@ class DeviceBlender:
         self._scales = [subsampling(self._format, plane) for plane in range(len(self._names))]
         self._codes = 1 << (self._format.bits - 8)  # per 8-bit level
         self._tensors = _Tensors(graphs, device)
+        # Each step runs once when it is bound: a homography of zeros would leave no numbers in what
+        # the first picture is blended with, however little of it counts.
+        for name in self._names:
+            self._give(named(name, "matrix"), np.eye(3).reshape(9))
+        self._stream.record().synchronize()
         steps: list[Step] = ["look", "move", "compare", "blend"]
         steps += ["relight"] if relights else []
         self._launches: dict[Step, Launch] = {
             step: programs(step).bind(self._tensors.of(step)) for step in steps
         }
 
-    def look(self, picture: DevicePicture) -> tuple[Thumbnail, list[Blocks]]:
+    def look(self, picture: DevicePlanes) -> tuple[Thumbnail, list[Blocks]]:
         """See `Blender.look`."""
         self._take(picture)
         self._stream.launch(self._launches["look"])
-        luma, *means = self._fetch(THUMBNAIL, *(means_name(name) for name in self._names))
+        luma, *means = self._fetch(THUMBNAIL, *(named(name, "means") for name in self._names))
         return luma[0, 0], means
 
-    def relit(self, picture: DevicePicture, gains: Rows) -> DevicePicture:
+    def relit(self, picture: DevicePlanes, gains: Rows) -> DevicePlanes:
         """See `Blender.relit`."""
         for name, height in zip(self._names, self._heights, strict=True):
-            self._give(gain_name(name), row_gains(gains, height)[:, None])
+            self._give(named(name, "gain"), row_gains(gains, height)[:, None])
         self._take(picture)
         self._stream.launch(self._launches["relight"])
         return self._result
@@ -99,31 +98,31 @@ class DeviceBlender:
         memory = self._tensors.memory
         if homography is None:
             for name in self._names:
-                self._stream.copy(memory(past_name(name)), memory(moved_name(name)))
+                self._stream.copy(memory(named(name, "past")), memory(named(name, "moved")))
         else:
             for name, scale in zip(self._names, self._scales, strict=True):
-                self._give(matrix_name(name), at_scale(homography, *scale).reshape(9))
+                self._give(named(name, "matrix"), at_scale(homography, *scale).reshape(9))
             self._stream.launch(self._launches["move"])
         self._give(TONES, np.array([(tone.gain, tone.offset) for tone in tones]))
         self._stream.launch(self._launches["compare"])
-        error, *offsets = self._fetch(ERROR, *(offset_name(name) for name in self._names))
+        error, *offsets = self._fetch(ERROR, *(named(name, "offset") for name in self._names))
         return error, offsets
 
     def blend(
-        self, picture: DevicePicture, shares: Sequence[Blocks], tones: Sequence[Tone]
-    ) -> DevicePicture:
+        self, picture: DevicePlanes, shares: Sequence[Blocks], tones: Sequence[Tone]
+    ) -> DevicePlanes:
         """See `Blender.blend`; the picture is the last one looked at, which is here already."""
         self._give(TONES, np.array([(tone.gain, tone.offset * self._codes) for tone in tones]))
         for name, share in zip(self._names, shares, strict=True):
-            self._give(share_name(name), share)
+            self._give(named(name, "share"), share)
         self._stream.launch(self._launches["blend"])
         return self._result
 
     @property
-    def _result(self) -> DevicePicture:
+    def _result(self) -> DevicePlanes:
         return tuple(self._tensors.memory(cleaned_name(name)) for name in self._names)
 
-    def _take(self, picture: DevicePicture) -> None:
+    def _take(self, picture: DevicePlanes) -> None:
         """Copy a picture to where the graphs read it."""
         for name, plane in zip(self._names, picture, strict=True):
             target = self._tensors.memory(name)
@@ -179,20 +178,18 @@ class _Tensors:
 
     def of(self, step: Step) -> dict[str, Memory]:
         """Return what a step reads and writes."""
-        parts: dict[Step, list[Callable[[str], str]]] = {
-            "look": [str, half_name, means_name],
-            "move": [past_name, matrix_name, moved_name],
-            "compare": [half_name, moved_name, offset_name],
-            "blend": [str, moved_name, share_name, cleaned_name, past_name],
-            "relight": [str, gain_name, cleaned_name],
+        parts: dict[Step, tuple[Part, ...]] = {
+            "look": ("half", "means"),
+            "move": ("past", "matrix", "moved"),
+            "compare": ("half", "moved", "offset"),
+            "blend": ("moved", "share", "past"),
+            "relight": ("gain",),
         }
-        single: dict[Step, list[str]] = {
-            "look": [THUMBNAIL],
-            "compare": [TONES, ERROR],
-            "blend": [TONES],
-        }
-        names = [part(name) for part in parts[step] for name in self._names]
-        return {name: self._memories[name] for name in [*names, *single.get(step, [])]}
+        names = [named(name, part) for part in parts[step] for name in self._names]
+        names += self._names if step in ("look", "blend", "relight") else ()
+        names += map(cleaned_name, self._names if step in ("blend", "relight") else ())
+        names += {"look": [THUMBNAIL], "compare": [TONES, ERROR], "blend": [TONES]}.get(step, [])
+        return {name: self._memories[name] for name in names}
 
 
 def _sizes(graphs: SmoothingGraphs) -> dict[str, tuple[tuple[int, ...], type[np.generic]]]:
@@ -212,12 +209,12 @@ def _sizes(graphs: SmoothingGraphs) -> dict[str, tuple[tuple[int, ...], type[np.
         sizes |= {
             name: stored,
             cleaned_name(name): stored,
-            half_name(name): (half, real),
-            past_name(name): (whole, real),
-            moved_name(name): (whole, real),
-            matrix_name(name): ((9,), real),
-            gain_name(name): ((height, 1), real),
+            named(name, "half"): (half, real),
+            named(name, "past"): (whole, real),
+            named(name, "moved"): (whole, real),
+            named(name, "matrix"): ((9,), real),
+            named(name, "gain"): ((height, 1), real),
         }
-        for part in (means_name, offset_name, share_name):
-            sizes[part(name)] = blocks, real
+        of_blocks: tuple[Part, ...] = ("means", "offset", "share")
+        sizes |= {named(name, part): (blocks, real) for part in of_blocks}
     return sizes

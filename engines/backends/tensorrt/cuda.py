@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.backends.tensorrt.device import Launch, Memory, Shapes
+from engines.backends.tensorrt.cuda_surface import CudaSurface, copy_rows, surface_of
+from engines.backends.tensorrt.device import Launch, Memory, Shapes, Surface
 from engines.backends.tensorrt.library import type_name
 from engines.errors import DeviceMemoryError, EngineError
 
@@ -29,6 +30,7 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from engines.backends.tensorrt.library import Library
+    from engines.engine import DlpackExporter
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +93,13 @@ class CudaStream:
         assert source.size == target.size
         source.buffer.copy_to(target.buffer, stream=self.stream)
 
+    def copy_rows(self, source: Surface, target: Memory) -> None:
+        """See `Stream.copy_rows`."""
+        assert isinstance(source, CudaSurface)
+        assert isinstance(target, CudaMemory)
+        assert source.size == target.size
+        copy_rows(source, target.address, int(self.stream.handle))
+
     def launch(self, work: Launch) -> None:
         """See `Stream.launch`."""
         assert isinstance(work, CudaLaunch)
@@ -103,6 +112,10 @@ class CudaStream:
     def wait(self, event: Any) -> None:  # noqa: ANN401
         """See `Stream.wait`."""
         self.stream.wait(event.event)
+
+    def wait_for_default(self) -> None:
+        """See `Stream.wait_for_default`; streams that do not block take no notice of it unasked."""
+        self.stream.wait(cuda.LEGACY_DEFAULT_STREAM)
 
 
 class CudaLaunch:
@@ -228,6 +241,7 @@ class CudaDevice:
     def __init__(self, index: int, library: Library) -> None:
         self._trt = library.trt
         self._library = library
+        self._index = index
         try:
             self._device = cuda.Device(index)
             self._device.set_current()
@@ -266,6 +280,10 @@ class CudaDevice:
     def stream(self) -> CudaStream:
         """See `Device.stream`."""
         return CudaStream(self._device.create_stream(options=cuda.StreamOptions(nonblocking=True)))
+
+    def surface(self, exporter: DlpackExporter) -> CudaSurface:
+        """See `Device.surface`."""
+        return surface_of(exporter, self._index)
 
     def load(self, plan: bytes) -> CudaLoaded:
         """See `Device.load`."""

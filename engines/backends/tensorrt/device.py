@@ -7,10 +7,13 @@ other only by events. Nothing here waits except `synchronize`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from engines.engine import DlpackExporter
 
 Shapes = Mapping[str, tuple[int, ...]]
 """The size of each input by name."""
@@ -38,6 +41,20 @@ class HostMemory(Memory, Protocol):
 
         It keeps the memory alive, and lives itself as long as any view of it.
         """
+        ...
+
+
+class Surface(Protocol):
+    """A plane of another library's in the device's memory, its rows as far apart as it likes."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """In samples: (H, W), or (H, W, 2) where two take turns."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes, without those between rows."""
         ...
 
 
@@ -91,6 +108,10 @@ class Stream(Protocol):
         """Copy all bytes of `source` to as many of `target`."""
         ...
 
+    def copy_rows(self, source: Surface, target: Memory) -> None:
+        """Copy a plane's rows to as many bytes of `target`, one right behind the other."""
+        ...
+
     def launch(self, work: Launch) -> None:
         """Run a program.
 
@@ -105,6 +126,13 @@ class Stream(Protocol):
 
     def wait(self, event: Event) -> None:
         """Let what follows begin when another stream has come to a point."""
+        ...
+
+    def wait_for_default(self) -> None:
+        """Let what follows begin when the device's default stream has come to where it is now.
+
+        That is where other libraries work which were told of no stream, FFmpeg's decoders too.
+        """
         ...
 
 
@@ -142,7 +170,15 @@ class Device(Protocol):
         ...
 
     def stream(self) -> Stream:
-        """Return a new stream."""
+        """Return a new stream, which no other waits for unasked."""
+        ...
+
+    def surface(self, exporter: DlpackExporter) -> Surface:
+        """Look at a plane of another library's; whoever calls keeps it, and waits for it.
+
+        Raises:
+            EngineError: It is not in this device's memory, or its rows have holes.
+        """
         ...
 
     def load(self, plan: bytes) -> Loaded:

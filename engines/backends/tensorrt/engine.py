@@ -18,14 +18,16 @@ from engines.backends.padding import padded_shapes
 from engines.backends.tensorrt.blender import DeviceBlender
 from engines.backends.tensorrt.cuda import CudaDevice
 from engines.backends.tensorrt.device import Device, Loaded, Program
+from engines.backends.tensorrt.layout import SessionLayout
 from engines.backends.tensorrt.library import Choice, Library, Profile
 from engines.backends.tensorrt.network import (
     ExportedNetwork,
     Precision,
     plane_names,
 )
-from engines.backends.tensorrt.session import SessionLayout, TensorRtSession
+from engines.backends.tensorrt.session import TensorRtSession
 from engines.backends.tensorrt.smoothing import SmoothingGraphs, Step
+from engines.backends.tensorrt.surfaces import SurfaceGraph
 from engines.cache import EngineCache, Origin
 from engines.engine import EngineInfo, OnBuild, PictureFormat, Smoothing
 from engines.errors import EngineError
@@ -74,7 +76,8 @@ class TensorRtEngine:
             "f16" if self.options.precision == "auto" else self.options.precision
         )
         library = Library(self.options.library)
-        self._device = self._opened(_index(self.options.device), library)
+        self._index = _index(self.options.device)
+        self._device = self._opened(self._index, library)
         cache = EngineCache(self.options.cache_dir)
         self._store = PlanStore(library, self._device, cache, on_build)
         self.info = EngineInfo(
@@ -84,6 +87,11 @@ class TensorRtEngine:
             precision=self._precision,
             version=library.name,
         )
+
+    @property
+    def cuda_device(self) -> int:
+        """See `OnCuda.cuda_device`."""
+        return self._index
 
     def open(
         self,
@@ -98,6 +106,9 @@ class TensorRtEngine:
         layout = SessionLayout(picture_format, shapes, batch or self.options.batch)
         program = self._loaded(picture_format).prepare(layout.tensor_shapes())
         session = TensorRtSession(layout, self._device, program, depth=self.options.requests)
+        if picture_format.layout == "420":
+            graph = SurfaceGraph(picture_format, shapes)
+            session.take_surfaces(graph, lambda: self._surface_program(graph))
         if smoothing is not None:
             graphs = SmoothingGraphs(picture_format, shapes)
             stream = self._device.stream()
@@ -133,6 +144,11 @@ class TensorRtEngine:
         height, width = graphs.shapes[0]
         what = f"smoothing, {step}, {form.layout} {form.bits} bits {width}x{height}"
         return self._store.loaded(graphs.write(step), what=what).prepare({})
+
+    def _surface_program(self, graph: SurfaceGraph) -> Program:
+        form = graph.picture_format
+        what = f"decoded pictures, {form.bits} bits {form.width}x{form.height}"
+        return self._store.loaded(graph.write(), what=what).prepare({})
 
 
 @dataclass

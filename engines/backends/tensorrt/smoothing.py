@@ -33,44 +33,20 @@ ERROR = "error"
 TONES = "tones"
 
 
-def half_name(plane: str) -> str:
-    """Return what a plane at half its size, in 8-bit levels, is called: float32."""
-    return f"{plane}_half"
+Part = Literal["half", "means", "past", "moved", "matrix", "offset", "share", "gain"]
+"""What there is of each plane besides itself, all of it float32:
+
+- `half`: the plane at half its size, in 8-bit levels; `means`: those of its blocks, (rows, columns)
+- `past`: the plane that came before; `moved`: the same, moved to where the picture is
+- `matrix`: the plane's homography, (9,)
+- `offset`: mean differences of blocks; `share`: the picture's share of each
+- `gain`: of rows, (H, 1)
+"""
 
 
-def means_name(plane: str) -> str:
-    """Return what the means of a plane's blocks are called: float32 (rows, columns)."""
-    return f"{plane}_means"
-
-
-def past_name(plane: str) -> str:
-    """Return what a plane that came before is called."""
-    return f"{plane}_past"
-
-
-def moved_name(plane: str) -> str:
-    """Return what a plane that came before, moved to where the picture is, is called."""
-    return f"{plane}_moved"
-
-
-def matrix_name(plane: str) -> str:
-    """Return what a plane's homography, float32 (9,), is called."""
-    return f"{plane}_matrix"
-
-
-def offset_name(plane: str) -> str:
-    """Return what the mean differences of a plane's blocks are called."""
-    return f"{plane}_offset"
-
-
-def share_name(plane: str) -> str:
-    """Return what the picture's share of each block is called: float32 (rows, columns)."""
-    return f"{plane}_share"
-
-
-def gain_name(plane: str) -> str:
-    """Return what the gains of a plane's rows are called: float32 (H, 1)."""
-    return f"{plane}_gain"
+def named(plane: str, part: Part) -> str:
+    """Return what a part of a plane is called as an input or output."""
+    return f"{plane}_{part}"
 
 
 @dataclass(frozen=True)
@@ -120,15 +96,17 @@ class SmoothingGraphs:
                 bounded = graph.add("Clip", rounded, graph.number(0), graph.number(255))
                 graph.add("Cast", bounded, output=THUMBNAIL, to=BYTE)
                 graph.output(THUMBNAIL, BYTE, (1, 1, *size))
-            self._put(graph, half, half_name(name), (1, 1, *size))
-            self._put(graph, self._block_means(graph, half, size), means_name(name), self.blocks)
+            self._put(graph, half, named(name, "half"), (1, 1, *size))
+            self._put(
+                graph, self._block_means(graph, half, size), named(name, "means"), self.blocks
+            )
 
     def _move(self, graph: Graph) -> None:
         """The past, in whole codes as it was shown, where homographies take it."""
         for _, name, (height, width) in self._planes():
-            past = graph.input(past_name(name), FLOAT, (1, 1, height, width))
+            past = graph.input(named(name, "past"), FLOAT, (1, 1, height, width))
             shown = graph.add("Floor", graph.add("Add", past, graph.number(0.5)))
-            matrix = graph.input(matrix_name(name), FLOAT, (9,))
+            matrix = graph.input(named(name, "matrix"), FLOAT, (9,))
             moved = graph.add(
                 "GridSample",
                 shown,
@@ -137,21 +115,23 @@ class SmoothingGraphs:
                 padding_mode="border",
                 align_corners=0,
             )
-            self._put(graph, moved, moved_name(name), (1, 1, height, width))
+            self._put(graph, moved, named(name, "moved"), (1, 1, height, width))
 
     def _compare(self, graph: Graph) -> None:
         """How blocks of the picture differ from those of the past, in 8-bit levels."""
         tones = self._tones(graph)
         for index, name, (height, width) in self._planes():
             size = height // 2, width // 2
-            half = graph.input(half_name(name), FLOAT, (1, 1, *size))
-            past = graph.input(moved_name(name), FLOAT, (1, 1, height, width))
+            half = graph.input(named(name, "half"), FLOAT, (1, 1, *size))
+            past = graph.input(named(name, "moved"), FLOAT, (1, 1, height, width))
             toned = _toned(graph, self._halved(graph, past), tones[index])
             apart = graph.add("Sub", half, toned)
             if index == 0:
                 error = self._block_means(graph, graph.add("Abs", apart), size)
                 self._put(graph, error, ERROR, self.blocks)
-            self._put(graph, self._block_means(graph, apart, size), offset_name(name), self.blocks)
+            self._put(
+                graph, self._block_means(graph, apart, size), named(name, "offset"), self.blocks
+            )
 
     def _blend(self, graph: Graph) -> None:
         """`SmoothingStep` of a past that has been moved."""
@@ -159,8 +139,8 @@ class SmoothingGraphs:
         peak = graph.number(self.picture_format.peak)
         for index, name, shape in self._planes():
             codes = self._codes(graph, name, shape)
-            before = graph.input(moved_name(name), FLOAT, (1, 1, *shape))
-            share = graph.input(share_name(name), FLOAT, self.blocks)
+            before = graph.input(named(name, "moved"), FLOAT, (1, 1, *shape))
+            share = graph.input(named(name, "share"), FLOAT, self.blocks)
             grid = block_grid(self.picture_format, index, shape)
             each = _reshaped(graph, share, (grid[0], 1, grid[2], 1))
             moved = _toned(graph, before, tones[index])
@@ -170,13 +150,13 @@ class SmoothingGraphs:
             mixed = graph.add("Clip", mixed, graph.number(0), peak)
             mixed = _reshaped(graph, mixed, (1, 1, *shape))
             self._put_plane(graph, mixed, name, shape)
-            self._put(graph, mixed, past_name(name), (1, 1, *shape))
+            self._put(graph, mixed, named(name, "past"), (1, 1, *shape))
 
     def _relight(self, graph: Graph) -> None:
         """A picture with each row brighter or darker."""
         for index, name, shape in self._planes():
             codes = self._codes(graph, name, shape)
-            gain = graph.input(gain_name(name), FLOAT, (shape[0], 1))
+            gain = graph.input(named(name, "gain"), FLOAT, (shape[0], 1))
             zero = graph.number(middle(self.picture_format, index))
             lit = graph.add("Mul", graph.add("Sub", codes, zero), gain)
             peak = graph.number(self.picture_format.peak)
