@@ -5,16 +5,29 @@ from importlib.util import find_spec
 
 import pytest
 
-from engines.backends import create_engine
+from engines.backends import create_engine, nvidia
 from engines.engine import BACKENDS
 from engines.errors import EngineError
 
 SLOW = "tensorrt-slow"
 """The TensorRT back end on `SlowDevice`."""
 
-ENGINES = [*BACKENDS, SLOW]
-_NEED_GPU = {"tensorrt", "torch-tensorrt"}
+_NEED_GPU = ("tensorrt", "torch-tensorrt")
 _TENSORRT = ("tensorrt_rtx_bindings", "tensorrt_rtx", "tensorrt")
+
+
+def gpu_fault():
+    """Why nothing runs on a GPU here; None where something may, or must."""
+    if os.environ.get("DEMOIRE_REQUIRE_CUDA") == "1":
+        return None
+    try:
+        nvidia.gpu_names()
+    except EngineError as error:
+        return str(error)
+    return None
+
+
+ENGINES = [*(name for name in BACKENDS if name not in _NEED_GPU or gpu_fault() is None), SLOW]
 
 
 def opened(name, model, folder, **options):

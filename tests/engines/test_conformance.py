@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from opening import ENGINES, opened
+from opening import ENGINES, gpu_fault, opened
 
 from engines.backends import create_engine
 from engines.engine import BACKENDS, CHROMA_SHIFT, Engine, PictureFormat, Planes
@@ -155,6 +155,12 @@ def assert_close(engine: Engine, planes: Planes, found: Planes, wanted: Planes) 
             assert difference.max() <= 1 + 0.04 * change.max()
             if difference.size > 100:  # Fewer have no average to speak of.
                 assert difference.mean() <= 0.25 + 0.012 * change.mean()
+
+
+def test_back_ends_for_gpus_are_held_to_all_this_where_there_is_one():
+    if fault := gpu_fault():
+        pytest.skip(f"{', '.join(set(BACKENDS) - set(ENGINES))}: {fault}")
+    assert set(BACKENDS) < set(ENGINES)
 
 
 def test_the_network_under_test_changes_every_plane(network):
