@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     load = harness.warn_if_busy()
+    cv2.setNumThreads(1)  # as `demoire clean` does
     width, height = map(int, options.size.split("x"))
     picture_format = PictureFormat("420", 8, width, height)
     clips = {name: list(_pictures(picture_format, name)) for name in ("tripod", "hand", "bands")}
