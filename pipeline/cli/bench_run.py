@@ -53,7 +53,10 @@ class Order:
         if self.input is not None and self.size is not None:
             raise ConfigError(f"--size {self.size}: --input {self.input} has its own; give one")
         size = self.size or _USUAL_SIZE
-        width, height = even_size(_SIZES.get(size, size))
+        try:
+            width, height = even_size(_SIZES.get(size, size))
+        except ConfigError as error:
+            raise ConfigError(f"{error}; or give one of {', '.join(_SIZES)}") from error
         return Request(
             input=self.input,
             width=width,

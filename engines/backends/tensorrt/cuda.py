@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.backends.nvidia import gpu_names
 from engines.backends.tensorrt.cuda_surface import CudaSurface, copy_rows, surface_of
 from engines.backends.tensorrt.device import Launch, Memory, Shapes, Surface
 from engines.backends.tensorrt.library import type_name
@@ -243,11 +244,14 @@ class CudaDevice:
         self._library = library
         self._index = index
         try:
+            gpu_names()  # says better than what follows that there is no driver
             self._device = cuda.Device(index)
             self._device.set_current()
             capability = self._device.compute_capability
             self.name = f"cuda:{index}: {self._device.name}"
-        except Exception as error:  # no driver, no such GPU: a class each, none of them public
+        except EngineError as error:
+            raise EngineError(f"tensorrt: cuda:{index} cannot be used: {error}") from error
+        except Exception as error:  # no such GPU, no right to it: a class each, none of them public
             raise EngineError(
                 f"tensorrt: cuda:{index} cannot be used: {' '.join(str(error).split())}"
             ) from error
