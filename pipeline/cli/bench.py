@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipeline.cli import options
-from pipeline.cli.commands import Debug, add_command
+from pipeline.cli.commands import Debug, add_command, help_with
 
 EXAMPLES = (
     "demoire bench                              1080p, the usual engine",
@@ -159,11 +158,6 @@ def _refuse_options(context: typer.Context) -> None:
         )
 
 
-# The lines of the examples stay as they are after \b, as in `add_command`.
-_HELP = "\n".join(
-    [inspect.getdoc(bench) or "", "", "\b", "[bold]Examples[/bold]", *(f"  {x}" for x in EXAMPLES)]
-)
-
-app = typer.Typer(rich_markup_mode="rich", help=_HELP)
+app = typer.Typer(rich_markup_mode="rich", help=help_with(bench, EXAMPLES))
 app.callback(invoke_without_command=True)(bench)
 add_command(app, compare, COMPARE_EXAMPLES)

@@ -60,10 +60,14 @@ def add_command(
         examples: Lines of the help.
         name: The function's where not given.
     """
-    text = inspect.getdoc(command) or ""
+    app.command(name, help=help_with(command, examples))(command)
+
+
+def help_with(command: Callable[..., None], examples: Sequence[str]) -> str:
+    """Return a command's docstring and examples as its help."""
     # \b keeps the lines as they are.
     shown = "\n".join(["\b", "[bold]Examples[/bold]", *(f"  {example}" for example in examples)])
-    app.command(name, help=f"{text}\n\n{shown}")(command)
+    return f"{inspect.getdoc(command) or ''}\n\n{shown}"
 
 
 def need_extra(command: str, modules: Sequence[str], *, extra: str) -> None:

@@ -29,7 +29,7 @@ from engines.backends.tensorrt.session import TensorRtSession
 from engines.backends.tensorrt.smoothing import SmoothingGraphs, Step
 from engines.backends.tensorrt.surfaces import SurfaceGraph
 from engines.cache import EngineCache, Origin
-from engines.engine import EngineInfo, OnBuild, PictureFormat, Smoothing
+from engines.engine import EngineInfo, Layout, OnBuild, PictureFormat, Smoothing
 from engines.errors import EngineError
 from engines.models import model_path
 
@@ -71,6 +71,7 @@ class TensorRtEngine:
     ) -> None:
         self.options = parse_options(TensorRtOptions, "tensorrt", options)
         self._network = ExportedNetwork(model_path(model))
+        self._graphs: dict[tuple[Layout, int], bytes] = {}
         self.multiple = self._network.multiple
         self._precision: Precision = (
             "f16" if self.options.precision == "auto" else self.options.precision
@@ -131,7 +132,10 @@ class TensorRtEngine:
         return CudaDevice(index, library)
 
     def _loaded(self, picture_format: PictureFormat) -> Loaded:
-        onnx = self._network.between(picture_format, self._precision)
+        key = picture_format.layout, picture_format.bits
+        if key not in self._graphs:  # a folder of photos opens one for every size
+            self._graphs[key] = self._network.between(picture_format, self._precision)
+        onnx = self._graphs[key]
         what = (
             f"{Path(self.info.model).stem}, {self._precision},"
             f" {picture_format.layout} {picture_format.bits} bits"
