@@ -12,6 +12,8 @@ VIEW = ("y_unit", "u_unit", "v_unit")
 """Values in the ONNX file where the network begins: codes over their peak, float32."""
 RESIDUALS = ("residual_y", "residual_u", "residual_v")
 """Values where it ends: what to subtract, in the same unit."""
+BLOCK = 8
+"""Luma samples per side of the blocks that the network begins and ends with; chroma has half."""
 MULTIPLE_KEY = "demoire.multiple"
 """Metadata of the file: luma height and width must be multiples of this many samples."""
 

@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engines.models import load_network
-from engines.models.network import BLOCK, Network, count_macs
-from engines.view import BLUE_SCALE, LUMA, RED_SCALE
+from engines.models.network import Network, count_macs
+from engines.view import BLOCK, BLUE_SCALE, LUMA, RED_SCALE
 
 if TYPE_CHECKING:
     import onnx

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,15 @@ _log = logging.getLogger(__name__)
 _TRIAL = PictureFormat("420", 8, 64, 64)
 
 Options = Mapping[str, object]
+
+
+class _Wish(NamedTuple):
+    """What is wanted of whatever back end opens, see `create_engine`."""
+
+    model: str
+    device: str | None = None
+    requests: int | None = None
+    on_build: OnBuild | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,7 @@ def create_engine(
     model: str = "nano",
     options: Options | None = None,
     device: str | None = None,
+    requests: int | None = None,
     on_build: OnBuild | None = None,
 ) -> Engine:
     """Return an engine that has cleaned one small picture.
@@ -67,6 +77,8 @@ def create_engine(
         options: The back end's own options.
         device: The back end's option of that name, or several with commas between them: `1`,
             `0,1`, `cuda:0,cuda:1`. With several there is an engine on each, see `engines.several`.
+        requests: Most in flight, unless `options` says: 1 where each is waited for, and all of the
+            device should work on it. Default: as many as keep it busy.
         on_build: Told how far the building of engines is, by back ends that build some.
 
     Raises:
@@ -78,14 +90,15 @@ def create_engine(
             f"the device is given twice, as engine.device={device} and as"
             f" engine.options.device={options['device']}; leave one of them out"
         )
+    wish = _Wish(model, device, requests, on_build)
     if name != "auto":
-        return _open_on(name, model, options, device=device, on_build=on_build)
+        return _open_on(name, options, wish)
     if options:
         raise EngineError(
             f"engine.options ({', '.join(options)}) belong to one back end, but engine is auto;"
             f" name one of {', '.join(BACKENDS)}"
         )
-    return _first_that_opens(model, device=device, on_build=on_build)
+    return _first_that_opens(wish)
 
 
 def probe_backends(*, model: str = "nano") -> list[tuple[str, EngineInfo | str]]:
@@ -103,7 +116,7 @@ def probe_backends(*, model: str = "nano") -> list[tuple[str, EngineInfo | str]]
             found.append((str(candidate), no_gpu))
             continue
         try:
-            engine = _open(candidate.backend, model, candidate.options)
+            engine = _open(candidate.backend, candidate.options, _Wish(model))
         except EngineError as error:
             found.append((str(candidate), str(error)))
         else:
@@ -121,7 +134,7 @@ def builds(name: str) -> bool:
     return bool(getattr(_engine_class(name), "builds", False))
 
 
-def _first_that_opens(model: str, *, device: str | None, on_build: OnBuild | None) -> Engine:
+def _first_that_opens(wish: _Wish) -> Engine:
     no_gpu = _gpu_fault()
     reasons = []
     for candidate in AUTO:
@@ -131,9 +144,11 @@ def _first_that_opens(model: str, *, device: str | None, on_build: OnBuild | Non
             reasons.append(f"{candidate}: {no_gpu}")
             continue
         # A device that was asked for is the candidate's, or it does not open.
-        options = {k: v for k, v in candidate.options.items() if k != "device" or device is None}
+        options = dict(candidate.options)
+        if wish.device is not None:
+            options.pop("device", None)
         try:
-            engine = _open_on(candidate.backend, model, options, device=device, on_build=on_build)
+            engine = _open_on(candidate.backend, options, wish)
         except EngineError as error:
             _log.info("engine %s does not open: %s", candidate, error)
             reasons.append(f"{candidate}: {error}")
@@ -141,7 +156,7 @@ def _first_that_opens(model: str, *, device: str | None, on_build: OnBuild | Non
             because = f"; no GPU: {no_gpu}" if no_gpu is not None else ""
             _log.info("engine %s: %s%s", candidate.backend, engine.info, because)
             return engine
-    raise EngineError(f"no back end opens with model {model!r}; {'; '.join(reasons)}")
+    raise EngineError(f"no back end opens with model {wish.model!r}; {'; '.join(reasons)}")
 
 
 def _gpu_fault() -> str | None:
@@ -153,38 +168,39 @@ def _gpu_fault() -> str | None:
     return None
 
 
-def _open_on(
-    name: str, model: str, options: Options, *, device: str | None, on_build: OnBuild | None
-) -> Engine:
+def _open_on(name: str, options: Options, wish: _Wish) -> Engine:
     """Open a back end on the device asked for, or on each of several."""
-    if device is None:
-        return _open(name, model, options, on_build=on_build)
+    if wish.device is None:
+        return _open(name, options, wish)
     from engines.several import Device, SeveralEngine, naming
 
-    names = [part.strip() for part in device.split(",")]
+    names = [part.strip() for part in wish.device.split(",")]
     if not all(names):
         raise EngineError(
-            f"engine.device={device!r}: must be a device, or several with commas between them, as"
-            " 0,1"
+            f"engine.device={wish.device!r}: must be a device, or several with commas between"
+            " them, as 0,1"
         )
     with ExitStack() as undo:
         devices = []
         for one in names:
             with naming(one):
-                engine = _open(name, model, {**options, "device": one}, on_build=on_build)
+                engine = _open(name, {**options, "device": one}, wish)
             undo.callback(engine.close)
             devices.append(Device(one, engine))
         undo.pop_all()
     return devices[0].engine if len(devices) == 1 else SeveralEngine(devices)
 
 
-def _open(
-    name: str, model: str, options: Options, *, on_build: OnBuild | None = None
-) -> FittingEngine:
+def _open(name: str, options: Options, wish: _Wish) -> FittingEngine:
     """Construct a back end and run one picture through it."""
     kind = _engine_class(name)
-    told = {"on_build": on_build} if getattr(kind, "builds", False) else {}
-    engine: Engine = kind(model=model, **options, **told)
+    given: dict[str, object] = {}
+    if wish.requests is not None and getattr(kind, "overlaps", False):
+        given["requests"] = wish.requests
+    given |= options
+    if getattr(kind, "builds", False):
+        given["on_build"] = wish.on_build
+    engine: Engine = kind(model=wish.model, **given)
     try:
         batch = _try(engine)
     except BaseException:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from engines.backends.options import parse_options
-from engines.backends.padding import pad_into, padded_shapes
+from engines.backends.padding import padded_shapes
 from engines.engine import (
     EngineInfo,
     Flicker,
@@ -29,7 +29,7 @@ from engines.models import model_path
 from engines.view import MULTIPLE_KEY
 
 try:
-    from engines.backends.openvino_graph import build_graph
+    from engines.backends.openvino_edges import Edges, edges_of
     from engines.backends.openvino_quiet import core, ov
     from engines.smooth.host import HostBlender
     from engines.smooth.smoother import Smoother
@@ -39,7 +39,8 @@ except ImportError as error:
 # A folder of photos can have hundreds of sizes; each compiled one holds a copy of the weights.
 _KEPT_GRAPHS = 4
 
-_Key = tuple[str, int, tuple[tuple[int, ...], ...]]  # layout, bits, padded shapes
+_Key = tuple[str, int, int, tuple[tuple[int, int], ...]]  # layout, bits, batch, padded shapes
+_INT8 = {"i8", "u8"}
 
 
 class OpenVinoOptions(BaseModel):
@@ -48,11 +49,13 @@ class OpenVinoOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     precision: Literal["auto", "bf16", "f32"] = "auto"
-    """`auto` is bf16 where the CPU computes in it, f32 elsewhere."""
+    """`auto` is bf16 where the CPU computes in it, f32 elsewhere. With bf16, what reads bytes
+    multiplies them by int8."""
     threads: int = Field(default=0, ge=0)
-    """Threads of one inference; 0 is one per physical core."""
-    requests: int = Field(default=2, ge=1, le=8)
-    """Requests in flight: with two, one picture is copied in while the other is computed."""
+    """Threads of all inferences; 0 is one per physical core."""
+    requests: int = Field(default=3, ge=1, le=8)
+    """Requests in flight: while one is copied in or out, the others are computed, each with its
+    share of the threads. Threads that work on one picture wait for each other at every layer."""
     batch: int = Field(default=1, ge=1, le=16)
     """Pictures per request; more than one only costs memory on a CPU."""
     cache_dir: Path | None = None
@@ -66,7 +69,7 @@ class _Slot:
     def __init__(self, compiled: ov.CompiledModel) -> None:
         self.infer = compiled.create_infer_request()
         *planes, strength = (tensor.data for tensor in self.infer.input_tensors)
-        self.inputs: list[NDArray[np.uint8] | NDArray[np.uint16]] = planes  # (N, 1, H, W) each
+        self.inputs: list[NDArray[np.uint8] | NDArray[np.uint16]] = planes  # as `Edges.write` has
         self.strength: NDArray[np.float32] = strength
         self.pending: OpenVinoRequest | None = None
 
@@ -76,20 +79,12 @@ class OpenVinoRequest:
 
     Args:
         slot: Where they are computed.
-        outputs: What OpenVINO writes to, (N, 1, H, W) each; outlives a request nobody waits for.
         count: Pictures in it.
-        finished: Makes the results of one picture's padded planes and its number.
+        finished: Makes the results of one picture, by its number, once all are computed.
     """
 
-    def __init__(
-        self,
-        slot: _Slot,
-        outputs: list[Plane],
-        count: int,
-        finished: Callable[[Planes, int], Planes],
-    ) -> None:
+    def __init__(self, slot: _Slot, count: int, finished: Callable[[int], Planes]) -> None:
         self._slot: _Slot | None = slot
-        self._outputs = outputs
         self._count = count
         self._finished = finished
         self._pictures: list[Planes] | None = None
@@ -112,8 +107,7 @@ class OpenVinoRequest:
         if self._error is not None:
             raise self._error
         if self._pictures is None:
-            padded = (tuple(output[i, 0] for output in self._outputs) for i in range(self._count))
-            self._pictures = [self._finished(planes, i) for i, planes in enumerate(padded)]
+            self._pictures = [self._finished(number) for number in range(self._count)]
         return self._pictures
 
 
@@ -124,16 +118,17 @@ class OpenVinoSession:
         self,
         compiled: ov.CompiledModel,
         picture_format: PictureFormat,
+        shapes: tuple[tuple[int, int], ...],
         depth: int,
         smoothing: Smoothing | None,
     ) -> None:
         self.format = picture_format
+        self._edges: Edges = edges_of(picture_format, shapes)
         self.batch: int = compiled.inputs[0].shape[0]
         self.depth = depth
         self._smoothing = smoothing
         self._smoother: Smoother[Planes] | None = None
         if smoothing is not None:
-            shapes = [tuple(port.shape)[2:] for port in compiled.outputs]
             self._smoother = Smoother(
                 picture_format, smoothing, HostBlender(picture_format, shapes)
             )
@@ -162,18 +157,18 @@ class OpenVinoSession:
         if slot.pending is not None:
             slot.pending.finish()
         for index, planes in enumerate(pictures):
-            for plane, tensor in zip(planes, slot.inputs, strict=True):
-                pad_into(plane, tensor[index, 0])
+            self._edges.write(planes, slot.inputs, index)
         slot.strength[0] = strength
         outputs = self._fresh_outputs(slot)
 
-        def finished(planes: Planes, number: int) -> Planes:
+        def finished(number: int) -> Planes:
+            planes = self._edges.read(outputs, number)
             if self._smoother is not None:
                 planes = self._smoother.smooth(planes, moments[number])
             shapes = zip(planes, self.format.plane_shapes, strict=True)
             return tuple(plane[:rows, :columns] for plane, (rows, columns) in shapes)
 
-        request = OpenVinoRequest(slot, outputs, len(pictures), finished)
+        request = OpenVinoRequest(slot, len(pictures), finished)
         slot.pending = request
         slot.infer.start_async()
         return request
@@ -202,15 +197,23 @@ class OpenVinoSession:
 class OpenVinoEngine:
     """The exported network on the CPU, in bf16 where the CPU has it."""
 
+    overlaps: ClassVar[bool] = True
+    """Whether an option `requests` says how many are in flight."""
+
     def __init__(self, *, model: str = "nano", **options: object) -> None:
         self.options = parse_options(OpenVinoOptions, "openvino", options)
         self._exported = self._read(model_path(model))
         self.multiple = int(
             self._exported.get_rt_info(["framework", MULTIPLE_KEY]).astype(str)  # one of ours
         )
+        # What computes in bf16 also has the products of bytes, which without them are not exact.
+        native = core().get_property("CPU", "INFERENCE_PRECISION_HINT") == ov.Type.bf16
+        self._int8 = native and self.options.precision != "f32"
+        _, most_streams = core().get_property("CPU", "RANGE_FOR_STREAMS")
+        self._streams = max(1, min(self.options.requests - 1, most_streams))
         self._compiled: dict[_Key, ov.CompiledModel] = {}
         # Compiled here so that `info` tells what really runs, not what was asked for.
-        smallest = self._graph_for(PictureFormat("420", 8, 1, 1), self.options.batch)
+        smallest = self.compiled_for(PictureFormat("420", 8, 1, 1))
         self.info = EngineInfo(
             backend="openvino",
             model=model,
@@ -227,9 +230,10 @@ class OpenVinoEngine:
         batch: int | None = None,
     ) -> OpenVinoSession:
         """See `Engine.open`; the last few padded sizes stay compiled."""
-        compiled = self._graph_for(picture_format, batch or self.options.batch)
+        compiled = self.compiled_for(picture_format, batch)
         self.info = replace(self.info, precision=self._precision_of(compiled))
-        return OpenVinoSession(compiled, picture_format, self.options.requests, smoothing)
+        shapes = padded_shapes(picture_format, self.multiple)
+        return OpenVinoSession(compiled, picture_format, shapes, self.options.requests, smoothing)
 
     def close(self) -> None:
         """See `Engine.close`."""
@@ -247,23 +251,27 @@ class OpenVinoEngine:
             raise EngineError(f"{path}: not written by `demoire export` (no {MULTIPLE_KEY} in it)")
         return model
 
-    def _graph_for(self, picture_format: PictureFormat, batch: int) -> ov.CompiledModel:
-        """Return the compiled graph, kept from earlier where the padded size was the same."""
-        padded = padded_shapes(picture_format, self.multiple)
-        shapes = tuple((batch, 1, *shape) for shape in padded)
-        key = (picture_format.layout, picture_format.bits, shapes)
-        compiled = self._compiled.pop(key, None) or self._compile(picture_format, shapes)
+    def compiled_for(
+        self, picture_format: PictureFormat, batch: int | None = None
+    ) -> ov.CompiledModel:
+        """Return the graph, kept from earlier where the padded size was the same."""
+        batch = batch or self.options.batch
+        shapes = padded_shapes(picture_format, self.multiple)
+        key = (picture_format.layout, picture_format.bits, batch, shapes)
+        compiled = self._compiled.pop(key, None) or self._compile(picture_format, batch, shapes)
         self._compiled[key] = compiled  # The most recent one is last.
         if len(self._compiled) > _KEPT_GRAPHS:
             del self._compiled[next(iter(self._compiled))]
         return compiled
 
     def _compile(
-        self, picture_format: PictureFormat, shapes: tuple[tuple[int, ...], ...]
+        self, picture_format: PictureFormat, batch: int, shapes: tuple[tuple[int, int], ...]
     ) -> ov.CompiledModel:
-        graph = build_graph(self._exported, picture_format, shapes)
+        edges = edges_of(picture_format, shapes)
+        graph = edges.build(self._exported, batch, int8=self._int8)
         config: dict[str, object] = {
-            "PERFORMANCE_HINT": "LATENCY",
+            "PERFORMANCE_HINT": "LATENCY",  # one thread a physical core
+            "NUM_STREAMS": self._streams,
             # Pinned threads wait for whatever decoder or encoder thread shares their core.
             "ENABLE_CPU_PINNING": False,
         }
@@ -279,17 +287,17 @@ class OpenVinoEngine:
             raise EngineError(f"openvino cannot compile {picture_format}: {error}") from error
 
     def _precision_of(self, compiled: ov.CompiledModel) -> str:
-        """Return the precision of the convolutions in the graph that runs."""
+        """Return the precision of the convolutions in the graph that runs, of most first."""
         nodes = (node.get_rt_info() for node in compiled.get_runtime_model().get_ops())
         found = {
             node["runtimePrecision"].astype(str)
             for node in nodes
             if node["layerType"].astype(str) == "Convolution"
         }
-        precision = "+".join(sorted(found))
+        precision = "+".join(sorted(found - _INT8))
         if self.options.precision not in ("auto", precision):
             raise EngineError(
                 f"openvino: precision {self.options.precision} was asked for, but this CPU runs"
                 f" {precision}; use precision=auto"
             )
-        return precision
+        return f"{precision}+int8" if found & _INT8 else precision

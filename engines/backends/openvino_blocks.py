@@ -1,117 +1,224 @@
-"""Blocks of a plane as channels, in the order that OpenVINO's CPU kernels keep in memory.
+"""The network on blocks: what its file computes from planes, from and to `BlockOrder`'s order.
 
-A stem that reads 8x8 blocks of one channel, and the shuffle that writes them, are a tenth of the
-network's arithmetic and were a quarter of its time: convolutions want many channels, last in
-memory. Eight neighbouring samples of a row are that already. So a plane becomes 8 channels without
-being moved, the stem's kernel 8 x 1, and the shuffle moves runs of eight samples at a time. The
-results are the same (engines/train/LOG.md has the times), but for a CPU whose kernel is wrong: that
-is tried.
+Stems that read blocks of one channel, and the shuffles that write them, are a tenth of the
+network's arithmetic and half of its time. Where blocks are channels already, the three stems are
+one 1x1 convolution and nothing is shuffled (engines/train/LOG.md has the times).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from engines.backends.openvino_quiet import core, ops, ov
+from engines.backends.openvino_graph import named_values
+from engines.backends.openvino_quiet import ConstantFolding, Manager, ops, ov
+from engines.backends.rounding import block_diagonal, round_weights, sample_covariance
+from engines.engine import PictureFormat
+from engines.errors import EngineError
+from engines.view import BLOCK, RESIDUALS, VIEW
 
+_Weights = NDArray[np.float32]
 _CHANNELS_LAST, _CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
-# Of weights: (out, 1, row, column) to (out, column, row, 1).
-_COLUMNS_AS_CHANNELS = (0, 3, 2, 1)
-_TRIAL_WIDTH, _TRIAL_ERROR = 16, 0.05
+_MIDDLE = 0.5
+"""What the network takes from each plane first."""
 
 
-def blocks_as_channels(model: ov.Model) -> None:
-    """Rewrite stems and shuffles of a model of static shapes, in place.
+class _Linear(NamedTuple):
+    """A 1x1 convolution."""
 
-    Stems whose fast kernel is wrong on this CPU stay as they are.
+    weights: _Weights  # (out, in)
+    bias: _Weights  # (out,)
+
+
+class _Sum(NamedTuple):
+    """What a value is the sum of."""
+
+    stems: frozenset[int]
+    bias: _Weights  # (out,) or (1,)
+
+
+def on_blocks(
+    model: ov.Model, picture_format: PictureFormat, shape: tuple[int, int, int, int], *, int8: bool
+) -> ov.Model:
+    """Return the network from blocks to blocks; takes `model` apart.
+
+    Args:
+        model: The exported file, of any shape.
+        picture_format: In a layout of `engines.backends.blocks.LAYOUTS`.
+        shape: Of the blocks: pictures, rows, columns, samples.
+        int8: Whether the stem multiplies 8-bit codes by int8 weights.
+
+    Raises:
+        EngineError: The file is not built as ours are.
     """
-    rewrite_edges(model, is_right=kernel_is_right)
+    batch, rows, columns, _ = shape
+    luma, chroma = ([batch, 1, rows * side, columns * side] for side in (BLOCK, BLOCK // 2))
+    model.reshape({"y": luma, "u": chroma, "v": chroma})
+    folding = Manager()
+    folding.register_pass(ConstantFolding())
+    folding.run_passes(model)
+    # Of grey pictures the network sees chroma of `_MIDDLE`, of which stems make nothing.
+    planes = 1 if picture_format.layout == "gray" else len(VIEW)
+    named = named_values(model, (*VIEW, *RESIDUALS))
+    mixed, head = _head([named[name] for name in RESIDUALS[:planes]])
+    seen, stem = _stem(model, [_reader(named[name]) for name in VIEW], planes)
+    sample = ov.Type.u8 if picture_format.bits == 8 else ov.Type.u16
+    blocks = ops.parameter(list(shape), sample, name="blocks")
+    strength = ops.parameter([1], ov.Type.f32, name="strength")
+    codes = ops.convert(blocks, "f32")
+    if int8:
+        begin = _int8_stem(codes, stem, picture_format)
+    else:
+        begin = _exact_stem(codes, stem, picture_format)
+    for consumer in seen.get_target_inputs():
+        consumer.replace_source_output(begin.output(0))
+    residual = _transpose(_convolution(mixed, head), _CHANNELS_LAST)
+    peak = float(picture_format.peak)
+    exact = ops.subtract(codes, ops.multiply(residual, ops.multiply(strength, _number(peak))))
+    whole = ops.clamp(ops.round(exact, "half_to_even"), 0.0, peak)
+    cleaned = ops.result(ops.convert(whole, sample.get_type_name()))
+    return ov.Model([cleaned], [blocks, strength], "demoire")
 
 
-def rewrite_edges(model: ov.Model, *, is_right: Callable[[int], bool]) -> None:
-    """Rewrite shuffles, and the stems of blocks whose side `is_right` allows, in place."""
-    model.validate_nodes_and_infer_types()  # a model made of parts does not know its shapes yet
-    for node in model.get_ordered_ops():
-        if node.get_type_name() == "Convolution" and _is_stem(node):
-            if is_right(node.input(1).get_shape()[-1]):
-                _replace(node, _stem(node))
-        elif node.get_type_name() == "DepthToSpace" and _is_shuffle_to_plane(node):
-            _replace(node, _shuffle(node))
-    model.validate_nodes_and_infer_types()
+def _exact_stem(codes: ov.Node, stem: _Linear, picture_format: PictureFormat) -> ov.Node:
+    # Around zero, where bf16 has all whole numbers that 8 bits have.
+    zero = 1 << (picture_format.bits - 1)
+    scaled = stem.weights / np.float32(picture_format.peak)
+    bias = stem.bias + scaled.sum(axis=1) * (zero - _MIDDLE * picture_format.peak)
+    middle = _transpose(ops.subtract(codes, _number(zero)), _CHANNELS_FIRST)
+    return _convolution(middle, _Linear(scaled, bias))
 
 
-@cache
-def kernel_is_right(side: int) -> bool:
-    """Whether this CPU's fast convolution of `side` channels by `side` x 1 computes what it should.
-
-    In bf16 on CPUs with AMX that of eight channels does not: what it returns is as wrong as it is
-    large (OpenVINO 2026.4.1, oneDNN's brgconv_avx512_amx_bf16; four and sixteen are right).
-    """
-    random = np.random.default_rng(0)
-    height, width, outputs = side * _TRIAL_WIDTH, _TRIAL_WIDTH, 64
-    rows = random.standard_normal((1, height, width, side), np.float32)
-    weights = random.standard_normal((outputs, side, side, 1), np.float32)
-    given = ops.parameter(list(rows.shape), ov.Type.f32)
-    first = _transpose(given, _CHANNELS_FIRST)
-    stem = ops.convolution(first, ops.constant(weights), [side, 1], [0, 0], [0, 0], [1, 1])
-    # In the precision that `auto` is: what is right in that is right in f32.
-    compiled = core().compile_model(ov.Model([ops.result(stem)], [given], "trial"), "CPU")
-    found = compiled([rows])[0][0]
-    blocks = rows.reshape(height // side, side, width, side)
-    wanted = np.einsum("rkwc,ock->orw", blocks, weights[..., 0], optimize=True)
-    return bool(np.abs(found - wanted).mean() < _TRIAL_ERROR * np.abs(wanted).mean())
-
-
-def _replace(old: ov.Node, new: ov.Node) -> None:
-    for name in old.output(0).get_names():
-        new.output(0).add_names({name})
-    for consumer in old.output(0).get_target_inputs():
-        consumer.replace_source_output(new.output(0))
-
-
-def _is_stem(node: ov.Node) -> bool:
-    """Whether a convolution reads one channel in square blocks that do not overlap."""
-    _, channels, *kernel = node.input(1).get_shape()
-    attributes = node.get_attributes()
-    return (
-        channels == 1
-        and kernel[0] == kernel[1] > 1
-        and list(attributes["strides"]) == kernel
-        and not any((*attributes["pads_begin"], *attributes["pads_end"]))
-        and node.input_value(0).get_shape()[3] % kernel[1] == 0
+def _int8_stem(codes: ov.Node, stem: _Linear, picture_format: PictureFormat) -> ov.Node:
+    """Return the stem of codes as they are, times weights that are rounded for pictures."""
+    sides = [BLOCK, BLOCK // 2, BLOCK // 2][: 1 if picture_format.layout == "gray" else 3]
+    covariance = block_diagonal([sample_covariance(side) for side in sides])
+    rounded, scales = round_weights(stem.weights / np.float32(picture_format.peak), covariance)
+    scale = scales[:, None, None, None]
+    weights = ops.multiply(
+        ops.convert(ops.constant(rounded[..., None, None]), "f32"), ops.constant(scale)
     )
+    # OpenVINO takes this for "these are bytes" and leaves it and both conversions out.
+    low, high = (ops.constant(np.full((1, 1, 1, 1), end, np.float32)) for end in (0, 255))
+    bytes_ = ops.fake_quantize(_transpose(codes, _CHANNELS_FIRST), low, high, low, high, 256)
+    sums = rounded.sum(axis=1, dtype=np.float32) * scales
+    bias = stem.bias - sums * (_MIDDLE * picture_format.peak)
+    return _biased(ops.convolution(bytes_, weights, *_POINT), bias)
 
 
-def _stem(node: ov.Node) -> ov.Node:
-    plane, weights = node.input_value(0), node.input_value(1)
-    batch, _, height, width = plane.get_shape()
-    side = weights.get_shape()[-1]
-    rows = _transpose(_reshape(plane, (batch, height, width // side, side)), _CHANNELS_FIRST)
-    turned = _transpose(weights, _COLUMNS_AS_CHANNELS)
-    return ops.convolution(rows, turned, [side, 1], [0, 0], [0, 0], [1, 1])
+_POINT = ([1, 1], [0, 0], [0, 0], [1, 1])
+"""Strides, padding at both ends and dilations of a 1x1 convolution."""
 
 
-def _is_shuffle_to_plane(node: ov.Node) -> bool:
-    """Whether a shuffle leaves one channel, channels being (row, column) of a block."""
-    shuffled = node.output(0).get_shape()
-    return bool(node.get_attributes()["mode"] == "depth_first" and shuffled[1] == 1)
+def _convolution(value: ov.Output | ov.Node, linear: _Linear) -> ov.Node:
+    weights = ops.constant(linear.weights[..., None, None].astype(np.float32))
+    return _biased(ops.convolution(value, weights, *_POINT), linear.bias)
 
 
-def _shuffle(node: ov.Node) -> ov.Node:
-    blocks, side = node.input_value(0), node.get_attributes()["block_size"]
-    batch, _, rows, columns = blocks.get_shape()
-    last = _transpose(blocks, _CHANNELS_LAST)
-    split = _reshape(last, (batch, rows, columns, side, side))
-    joined = _transpose(split, (0, 1, 3, 2, 4))
-    return _reshape(joined, (batch, 1, rows * side, columns * side))
+def _biased(value: ov.Node, bias: _Weights) -> ov.Node:
+    return ops.add(value, ops.constant(bias[None, :, None, None].astype(np.float32)))
+
+
+def _number(value: float) -> ov.Node:
+    return ops.constant(np.float32(value))
 
 
 def _transpose(value: ov.Output | ov.Node, order: Sequence[int]) -> ov.Node:
     return ops.transpose(value, ops.constant(np.array(order, np.int64)))
 
 
-def _reshape(value: ov.Output | ov.Node, shape: Sequence[int]) -> ov.Node:
-    return ops.reshape(value, ops.constant(np.array(shape, np.int64)), special_zero=False)
+def _stem(model: ov.Model, stems: Sequence[ov.Node], planes: int) -> tuple[ov.Output, _Linear]:
+    """Return the sum of stems and biases, and what it is of the first so many planes.
+
+    Raises:
+        EngineError: They are not added up.
+    """
+    sums = {
+        stem.get_friendly_name(): _Sum(frozenset([index]), np.zeros(1, np.float32))
+        for index, stem in enumerate(stems)
+    }
+    whole = None
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "Add":
+            sides = (value.get_node() for value in node.input_values())
+            one, other = (sums.get(side.get_friendly_name()) or _as_bias(side) for side in sides)
+            if one and other:
+                total = _Sum(one.stems | other.stems, one.bias + other.bias)
+                sums[node.get_friendly_name()] = total
+                if len(total.stems) == len(stems):
+                    whole = node.output(0), total.bias  # the last one: nothing else is added
+    if whole is None:
+        raise _foreign("sum of stems")
+    kernels = [_weights(stem) for stem in stems[:planes]]
+    weights = np.concatenate([kernel.reshape(len(kernel), -1) for kernel in kernels], axis=1)
+    return whole[0], _Linear(weights, np.broadcast_to(whole[1], len(weights)))
+
+
+def _as_bias(node: ov.Node) -> _Sum | None:
+    values = _constant(node)
+    return None if values is None else _Sum(frozenset(), values.reshape(-1))
+
+
+def _reader(plane: ov.Output) -> ov.Node:
+    """Return the convolution that reads a plane of the view."""
+    for middle in _consumers(plane):
+        if middle.get_type_name() == "Subtract":
+            for stem in _consumers(middle.output(0)):
+                if stem.get_type_name() == "Convolution":
+                    return stem
+    raise _foreign("convolution that reads each plane")
+
+
+def _head(residuals: Sequence[ov.Output]) -> tuple[ov.Output, _Linear]:
+    """Return what the last convolutions read, and them as one.
+
+    Raises:
+        EngineError: They are not where they should be.
+    """
+    read, linear = [], []
+    for residual in residuals:
+        shuffle = residual.get_node()
+        convolution, bias = _unbiased(shuffle.input_value(0).get_node())
+        kinds = shuffle.get_type_name(), convolution.get_type_name()
+        if kinds != ("DepthToSpace", "Convolution"):
+            raise _foreign("convolution and shuffle before each residual")
+        read.append(convolution.input_value(0))
+        weights = _weights(convolution)[..., 0, 0]
+        linear.append(_Linear(weights, np.broadcast_to(bias, len(weights))))
+    if len({value.get_node().get_friendly_name() for value in read}) != 1:
+        raise _foreign("one value that all residuals are made of")
+    return read[0], _Linear(*(np.concatenate(parts) for parts in zip(*linear, strict=True)))
+
+
+def _unbiased(node: ov.Node) -> tuple[ov.Node, _Weights]:
+    """Return what a constant is added to, and the constant."""
+    if node.get_type_name() == "Add":
+        one, other = (value.get_node() for value in node.input_values())
+        for value, constant in ((one, _constant(other)), (other, _constant(one))):
+            if constant is not None:
+                return value, constant.reshape(-1)
+    return node, np.zeros(1, np.float32)
+
+
+def _consumers(value: ov.Output) -> list[ov.Node]:
+    return [entry.get_node() for entry in value.get_target_inputs()]
+
+
+def _constant(node: ov.Node) -> _Weights | None:
+    if node.get_type_name() == "Convert":  # half precision, widened when it is compiled
+        node = node.input_value(0).get_node()
+    return np.asarray(node.data, np.float32) if node.get_type_name() == "Constant" else None
+
+
+def _weights(convolution: ov.Node) -> _Weights:
+    found = _constant(convolution.input_value(1).get_node())
+    if found is None:
+        raise _foreign("constant weights")
+    return found
+
+
+def _foreign(what: str) -> EngineError:
+    return EngineError(f"the ONNX file has no {what}; write it again with `demoire export`")

@@ -1,16 +1,18 @@
-"""Graphs for every layout and depth, made from the one 8-bit 4:2:0 file without torch.
+"""Graphs from planes to planes, made from the one 8-bit 4:2:0 file without torch.
 
-The file is cut where the network begins and ends, and the edges of `engines.models.planes` are
-built around it from OpenVINO operations. `tests/engines` holds the two against each other.
+For layouts whose chroma is scaled, or that are not YUV: `openvino_blocks` has the rest. The file is
+cut where the network begins and ends, and the edges of `engines.models.planes` are built around it
+from OpenVINO operations. `tests/engines` holds the two against each other.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engines.backends.openvino_blocks import blocks_as_channels
+from engines.backends.openvino_planes import blocks_as_channels
 from engines.backends.openvino_quiet import ops, ov
 from engines.engine import EngineError, Layout, PictureFormat
 from engines.view import (
@@ -40,26 +42,13 @@ def build_graph(
         EngineError: The file has not the named values where it must be cut.
     """
     model = exported.clone()
-    if (picture_format.layout, picture_format.bits) == ("420", 8):
-        # The file's own edges: what other back ends run from the same bytes.
-        model.reshape({name: list(shape) for name, shape in zip("yuv", shapes, strict=True)})
-    else:
-        model = _with_edges(model, picture_format, shapes)
-    blocks_as_channels(model)
-    return model
-
-
-def _with_edges(
-    model: ov.Model, picture_format: PictureFormat, shapes: tuple[tuple[int, ...], ...]
-) -> ov.Model:
-    """Return the network between the edges of a format, see `build_graph`."""
     sample = ov.Type.u8 if picture_format.bits == 8 else ov.Type.u16
     planes = [ops.parameter(list(shape), sample) for shape in shapes]
     strength = ops.parameter([1], ov.Type.f32, name="strength")
     codes = [ops.convert(plane, "f32") for plane in planes]
     units = [ops.multiply(code, _number(1 / picture_format.peak)) for code in codes]
     view = _view(units, picture_format.layout)
-    named = _named_values(model)
+    named = named_values(model, (*VIEW, *RESIDUALS))
     for name, node in zip(VIEW, view, strict=True):
         for consumer in named[name].get_target_inputs():
             consumer.replace_source_output(node.output(0))
@@ -70,27 +59,32 @@ def _with_edges(
         exact = ops.subtract(code, ops.multiply(residual, gain))
         whole = ops.clamp(ops.round(exact, "half_to_even"), 0.0, float(picture_format.peak))
         cleaned.append(ops.result(ops.convert(whole, sample.get_type_name())))
-    return ov.Model(cleaned, [*planes, strength], "demoire")
+    graph = ov.Model(cleaned, [*planes, strength], "demoire")
+    blocks_as_channels(graph)
+    return graph
 
 
 def _number(value: float) -> Node:
     return ops.constant(np.float32(value))
 
 
-def _named_values(model: ov.Model) -> dict[str, Output]:
-    """Return the values at which the file is cut."""
+def named_values(model: ov.Model, names: Sequence[str]) -> dict[str, Output]:
+    """Return the values at which the file is cut.
+
+    Raises:
+        EngineError: It lacks some.
+    """
     found = {
         name: output
         for operation in model.get_ops()
         for output in operation.outputs()
         for name in output.get_names()
-        if name in (*VIEW, *RESIDUALS)
+        if name in names
     }
-    missing = set(VIEW + RESIDUALS) - set(found)
-    if missing:
+    if missing := set(names) - set(found):
         raise EngineError(
-            f"the ONNX file has no value named {', '.join(sorted(missing))}: only 8-bit 4:2:0 can"
-            " be cleaned with it; write it again with `demoire export`"
+            f"the ONNX file has no value named {', '.join(sorted(missing))}; write it again with"
+            " `demoire export`"
         )
     return found
 
@@ -101,10 +95,6 @@ def _average(plane: Node, window: tuple[int, int]) -> Node:
 
 def _view(units: list[Node], layout: Layout) -> list[Node]:
     """`IntegerPlanes.view`: what the network looks at."""
-    if layout == "gray":
-        shape = list(units[0].get_output_shape(0))
-        grey = ops.constant(np.full((*shape[:2], shape[2] // 2, shape[3] // 2), 0.5, np.float32))
-        return [units[0], grey, grey]
     if layout == "gbr":
         green, blue, red = units
         terms = [ops.multiply(c, _number(k)) for c, k in zip((red, green, blue), LUMA, strict=True)]
@@ -115,19 +105,14 @@ def _view(units: list[Node], layout: Layout) -> list[Node]:
             chroma.append(ops.add(ops.multiply(half, _number(1 / scale)), _number(0.5)))
         return [y, *chroma]
     window = chroma_window(layout)
-    if window == (1, 1):
-        return units
     return [units[0], _average(units[1], window), _average(units[2], window)]
 
 
 def _spread(residuals: list[Output], layout: Layout) -> list[Node]:
     """`IntegerPlanes.spread`: the residual of each plane at its own size."""
     y, u, v = residuals
-    if layout == "gray":
-        return [y]
     window = chroma_window(layout)
-    if window != (1, 1):
-        u, v = (_enlarge(chroma, window) for chroma in (u, v))
+    u, v = (_enlarge(chroma, window) for chroma in (u, v))
     if layout != "gbr":
         return [y, u, v]
     of_u, of_v = ops.multiply(u, _number(GREEN_OF_U)), ops.multiply(v, _number(GREEN_OF_V))

@@ -12,8 +12,9 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 import openvino as ov  # noqa: E402  (must follow the line above)
 from openvino import opset13 as ops  # noqa: E402
+from openvino.passes import ConstantFolding, Manager  # noqa: E402
 
-__all__ = ["core", "ops", "ov"]
+__all__ = ["ConstantFolding", "Manager", "core", "ops", "ov"]
 
 
 @cache

@@ -7,7 +7,7 @@ import threading
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -75,6 +75,8 @@ class TorchEngine:
     On CUDA the network is channels last in half precision, compiled, and captured as a CUDA graph;
     requests overlap in streams. Tested on CPUs, in each precision; not run on a GPU.
     """
+
+    overlaps: ClassVar[bool] = True
 
     def __init__(self, *, model: str = "nano", **options: object) -> None:
         self.options = parse_options(TorchOptions, "torch", options)

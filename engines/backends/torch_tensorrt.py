@@ -91,6 +91,7 @@ class TorchTensorRtEngine:
     """
 
     builds: ClassVar[bool] = True
+    overlaps: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -21,8 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-BLOCK = 8
-"""Luma samples per block side; chroma (4:2:0) has half."""
+from engines.view import BLOCK
 
 # Of a block's cosine coefficients against orthonormal ones; of its mean against that in samples.
 _GAIN = 4.0

@@ -25,7 +25,7 @@ from engines.errors import DemoireError
 from engines.models import MODELS, load_network
 from engines.models.checkpoint import save_checkpoint
 from engines.models.grow import grow
-from engines.models.network import BLOCK, Network, NetworkConfig
+from engines.models.network import Network, NetworkConfig
 from engines.train.config import TrainConfig
 from engines.train.data import Planes, Samples, both_planes
 from engines.train.journal import Journal
@@ -34,6 +34,7 @@ from engines.train.optimiser import Muon
 from engines.train.team import Team
 from engines.train.validation import validate
 from engines.train.vary import vary
+from engines.view import BLOCK
 
 log = logging.getLogger(__name__)
 

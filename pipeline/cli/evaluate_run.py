@@ -93,7 +93,7 @@ def run_evaluation(
     cases = request.cases()
     _make_folder(out, cases, overwrite=overwrite)
     watch = BuildWatch(QuietDisplay().build)
-    with closing(create_engine(engine, model=model, on_build=watch)) as opened:
+    with closing(create_engine(engine, model=model, requests=1, on_build=watch)) as opened:
         judgements = list(
             track(
                 _judged(request, cases, opened),

@@ -84,6 +84,7 @@ def _open_engines(config: LiveConfig) -> dict[str, Engine]:
             model=model,
             options=wanted.options,
             device=wanted.device,
+            requests=1,
             on_build=watch,
         )
 

@@ -11,7 +11,7 @@ import pytest
 
 from engines.backends import builds, create_engine, nvidia, probe_backends
 from engines.backends.identity import IdentityEngine
-from engines.engine import BACKENDS, EngineInfo
+from engines.engine import BACKENDS, EngineInfo, PictureFormat
 from engines.errors import EngineError
 
 ROOT = Path(__file__).parents[2]
@@ -233,6 +233,19 @@ def test_who_builds_engines_is_told_whom_to_tell(monkeypatch):
     assert not builds("identity")
     with pytest.raises(EngineError, match="engine 'cuda': not one of"):
         builds("cuda")
+
+
+@pytest.mark.parametrize(
+    ("options", "depth"), [({}, 1), ({"requests": 2}, 2)], ids=["as wished", "as an option says"]
+)
+def test_requests_in_flight_are_as_wished_unless_an_option_says(small_model, options, depth):
+    engine = create_engine("openvino", model=str(small_model), options=options, requests=1)
+    assert engine.open(PictureFormat("420", 8, 64, 64)).depth == depth
+    engine.close()
+
+
+def test_who_has_one_request_in_flight_is_not_told_how_many():
+    assert create_engine("identity", requests=3).info.backend == "identity"
 
 
 class Stumbles(IdentityEngine):

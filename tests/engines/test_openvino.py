@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engines.backends.openvino import OpenVinoEngine
-from engines.backends.openvino_graph import build_graph
+from engines.backends.openvino_edges import edges_of
 from engines.backends.openvino_quiet import core, ov
 from engines.engine import CHROMA_SHIFT, PictureFormat
 from engines.errors import EngineError
@@ -35,18 +35,21 @@ def test_edges_are_those_of_the_module(small_model, network, layout, bits):
     from engines.models.planes import IntegerPlanes
 
     picture_format = PictureFormat(layout, bits, 64, 32)
-    planes = [plane[None, None] for plane in noise(picture_format)]
-    strength = np.ones(1, np.float32)
+    pictures = [noise(picture_format, seed) for seed in range(2)]
+    planes = [torch.from_numpy(np.stack(parts)[:, None]) for parts in zip(*pictures, strict=True)]
     with torch.inference_mode():
         module = IntegerPlanes(network, layout, bits)
-        wanted = module(tuple(map(torch.from_numpy, planes)), torch.from_numpy(strength))
-    graph = build_graph(
-        core().read_model(small_model), picture_format, tuple(plane.shape for plane in planes)
-    )
+        wanted = module(tuple(planes), torch.ones(1))
+    edges = edges_of(picture_format, picture_format.plane_shapes)
+    graph = edges.build(core().read_model(small_model), len(pictures), int8=False)
     compiled = core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    found = compiled([*planes, strength])
-    for index, tensor in enumerate(wanted):
-        difference = np.abs(found[index].astype(int) - tensor.numpy().astype(int))
+    inputs = [np.empty(port.shape, picture_format.dtype) for port in compiled.inputs[:-1]]
+    for number, picture in enumerate(pictures):
+        edges.write(picture, inputs, number)
+    outputs = list(compiled([*inputs, np.ones(1, np.float32)]).values())
+    found = [edges.read(outputs, number) for number in range(len(pictures))]
+    for cleaned, tensor in zip(zip(*found, strict=True), wanted, strict=True):
+        difference = np.abs(np.stack(cleaned).astype(int) - tensor.numpy()[:, 0].astype(int))
         assert difference.max() <= 1
         assert np.count_nonzero(difference) <= (0.02 if bits == 16 else 1e-3) * difference.size
 
@@ -84,7 +87,7 @@ def test_the_precision_is_read_from_the_compiled_graph(small_model):
 
 @pytest.mark.skipif(not PREFERS_BF16, reason="this CPU has no bf16")
 def test_auto_takes_bf16_where_the_cpu_has_it(small_model):
-    assert OpenVinoEngine(model=str(small_model)).info.precision == "bf16"
+    assert OpenVinoEngine(model=str(small_model)).info.precision == "bf16+int8"
 
 
 @pytest.mark.skipif(CAN_BF16, reason="this CPU has bf16")
@@ -146,6 +149,24 @@ def test_depth_is_the_number_of_requests(small_model, requests):
     session.close()
 
 
+def test_all_requests_but_one_are_computed_at_the_same_time(small_model):
+    engine = OpenVinoEngine(model=str(small_model), requests=3)
+    compiled = engine.compiled_for(PictureFormat("420", 8, 64, 64))
+    _, most = core().get_property("CPU", "RANGE_FOR_STREAMS")
+    assert compiled.get_property("NUM_STREAMS") == min(2, most)
+
+
+@pytest.mark.skipif(not PREFERS_BF16, reason="this CPU has no bf16")
+@pytest.mark.parametrize(
+    ("layout", "bits", "precision"),
+    [("420", 8, "bf16+int8"), ("gray", 8, "bf16+int8"), ("420", 10, "bf16"), ("gbr", 8, "bf16")],
+)
+def test_bytes_are_multiplied_by_int8(small_model, layout, bits, precision):
+    engine = OpenVinoEngine(model=str(small_model))
+    engine.open(PictureFormat(layout, bits, 64, 64)).close()
+    assert engine.info.precision == precision
+
+
 def test_a_closed_session_says_so(small_model):
     picture_format = PictureFormat("420", 8, 32, 32)
     session = OpenVinoEngine(model=str(small_model)).open(picture_format)
@@ -181,7 +202,21 @@ def test_somebody_elses_onnx_is_refused(small_model, tmp_path):
         OpenVinoEngine(model=str(tmp_path / "other.onnx"))
 
 
-def test_a_file_without_the_names_to_cut_at_is_refused(small_model, tmp_path):
+@pytest.mark.parametrize("layout", ["420", "444"])
+def test_a_file_without_the_names_to_cut_at_is_refused(small_model, layout):
+    exported = core().read_model(small_model)
+    exported.reshape({"y": [1, 1, 64, 64], "u": [1, 1, 32, 32], "v": [1, 1, 32, 32]})
+    for node in exported.get_ops():
+        for output in node.outputs():
+            if "residual_u" in output.get_names():
+                output.set_names({"renamed"})
+    picture_format = PictureFormat(layout, 8, 64, 64)
+    edges = edges_of(picture_format, picture_format.plane_shapes)
+    with pytest.raises(EngineError, match=r"no value named residual_u; write .*demoire export"):
+        edges.build(exported, 1, int8=False)
+
+
+def test_a_file_without_the_names_to_cut_at_opens_no_engine(small_model, tmp_path):
     onnx = pytest.importorskip("onnx", reason="needs the extra `train`")
     model = onnx.load(small_model)
     for node in model.graph.node:
@@ -190,9 +225,8 @@ def test_a_file_without_the_names_to_cut_at_is_refused(small_model, tmp_path):
                 if name == "residual_u":
                     names[index] = "renamed"
     onnx.save(model, tmp_path / "renamed.onnx")
-    engine = OpenVinoEngine(model=str(tmp_path / "renamed.onnx"))
     with pytest.raises(EngineError, match=r"no value named residual_u.*demoire export"):
-        engine.open(PictureFormat("444", 8, 32, 32))
+        OpenVinoEngine(model=str(tmp_path / "renamed.onnx"))
 
 
 def test_the_shipped_nano_changes_little_of_a_plain_picture():

@@ -79,6 +79,7 @@ def counted(folder, engine, smoothing, *, count):
 def per_frame(folder, engine_name, smoothing=None):
     engine = create_engine(engine_name)
     try:
+        counted(folder, engine, smoothing, count=5)  # graphs are compiled for the first clip
         few, many = (counted(folder, engine, smoothing, count=count) for count in (20, 50))
     finally:
         engine.close()
@@ -98,9 +99,13 @@ def smoothed(tmp_path_factory):
     return per_frame(tmp_path_factory.mktemp("smoothed"), "openvino", SMOOTHING)
 
 
-def test_planes_are_copied_once_into_the_engine_and_nowhere_else(costs):
-    engine, _, c = costs
-    assert c.get("copyMakeBorder", 0) == (0 if engine == "identity" else PLANES)
+def test_planes_are_copied_once_into_the_engine_and_once_out_of_it(costs):
+    engine, python, c = costs
+    # As blocks, so that the network needs no copies of its own.
+    assert [python.get(name, 0) for name in ("BlockOrder.pack", "BlockOrder.unpack")] == (
+        [0, 0] if engine == "identity" else [1, 1]
+    )
+    assert c.get("copyMakeBorder", 0) == 0
     copying = {"copy", "copyto", "ascontiguousarray", "concatenate", "tobytes", "astype", "repeat"}
     assert copying.isdisjoint(c)
 
@@ -112,7 +117,8 @@ def test_no_picture_is_converted(costs):
 
 def test_only_the_results_are_allocated(costs):
     engine, _, c = costs
-    assert c.get("empty", 0) == (0 if engine == "identity" else PLANES)
+    # Blocks are one array, planes three.
+    assert c.get("empty", 0) == (0 if engine == "identity" else 1 + PLANES)
     assert {"zeros", "ones", "full", "empty_like", "zeros_like"}.isdisjoint(c)
 
 
@@ -123,15 +129,16 @@ def test_each_library_is_called_once_a_frame(costs):
 
 def test_a_frame_takes_few_calls(costs):
     engine, python, c = costs
-    # Measured on CPython 3.11: 153 and 78; 172 and 80. A hundred take a fiftieth of a millisecond.
-    most_python, most_c = {"identity": (165, 90), "openvino": (185, 95)}[engine]
+    # Measured on CPython 3.11: 152 and 80; 196 and 119, of which views of blocks are 24 and 39.
+    # A hundred take a fiftieth of a millisecond.
+    most_python, most_c = {"identity": (165, 90), "openvino": (210, 130)}[engine]
     assert sum(python.values()) <= most_python
     assert sum(c.values()) <= most_c
 
 
 def test_smoothing_takes_few_calls(smoothed):
     python, c = smoothed
-    # Measured on CPython 3.11: 640 and 890. They were 2,500 and 2,900.
+    # Measured on CPython 3.11: 680 and 940. They were 2,500 and 2,900.
     assert sum(python.values()) <= 740
     assert sum(c.values()) <= 1050
 
@@ -139,7 +146,7 @@ def test_smoothing_takes_few_calls(smoothed):
 def test_smoothing_converts_nothing(smoothed):
     _, c = smoothed
     assert {"reformat", "cvtColor", "to_ndarray", "from_ndarray"}.isdisjoint(c)
-    assert c["copyMakeBorder"] < PLANES + 1
+    assert c.get("copyMakeBorder", 0) == 0
 
 
 def test_memory_does_not_grow_with_frames(tmp_path):

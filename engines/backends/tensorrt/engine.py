@@ -65,6 +65,7 @@ class TensorRtEngine:
     """
 
     builds: ClassVar[bool] = True
+    overlaps: ClassVar[bool] = True
 
     def __init__(
         self, *, model: str = "nano", on_build: OnBuild | None = None, **options: object

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.backends.openvino_blocks import kernel_is_right, rewrite_edges
+from engines.backends.openvino_planes import kernel_is_right, rewrite_edges
 from engines.backends.openvino_quiet import core, ops, ov
 from engines.models import SHIPPED, model_path
 
