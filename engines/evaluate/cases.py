@@ -11,15 +11,13 @@ import av
 import av.error
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from engines.evaluate.scenes import Ledger
 from engines.pairs import CLIPS, PICTURES, PairsError, find_pairs
+from engines.rgb import Picture, to_rgb
 from engines.simulate.conditions import draw_conditions
 from engines.simulate.content import draw_content
 from engines.simulate.film import content_size, film, match_colours
-
-Picture = NDArray[np.uint8]
 
 SIMULATED_SIDE = 512
 _USUAL_RATE = 30.0
@@ -182,7 +180,7 @@ def read_clip(path: Path, frames: int) -> Recording:
                 raise PairsError(f"{path}: has no video stream")
             frame_rate = float(container.streams.video[0].average_rate or _USUAL_RATE)
             for frame in container.decode(video=0):
-                pictures.append(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
+                pictures.append(to_rgb(frame))
                 if len(pictures) == frames:
                     break
     except av.error.FFmpegError as error:

@@ -7,21 +7,17 @@ from contextlib import closing
 
 import av
 import numpy as np
-from numpy.typing import NDArray
 
+from engines import rgb
 from engines.backends import create_engine
 from engines.engine import Engine, Moment, PictureFormat, Planes, Smoothing
 from engines.evaluate.cases import ClipCase
-
-Picture = NDArray[np.uint8]
+from engines.rgb import Picture
 
 MODEL = "model"
 """The method that cleans frame by frame."""
 SMOOTHED = "smoothed"
 """The same, each frame blended with those before it."""
-
-_MATRIX = "ITU709"
-"""Of both conversions: a network takes any, but they must be inverse."""
 
 
 class ClipCleaner:
@@ -42,7 +38,7 @@ class ClipCleaner:
     def __call__(self, case: ClipCase) -> dict[str, Picture]:
         """Return a clip's frames by method, (T, H, W, 3) uint8 RGB each.
 
-        The conversion to 4:2:0 and back is in them: about one level, and colour at half its
+        The conversion to 4:2:0 and back is in them: half a level, and colour at half its
         resolution.
 
         Raises:
@@ -83,9 +79,7 @@ def _smoothed(
 
 def to_planes(picture: Picture) -> Planes:
     """Return a picture, (H, W, 3) uint8 RGB, as 4:2:0 in limited range; odd sides round up."""
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
-    coded = frame.reformat(format="yuv420p", dst_colorspace=_MATRIX, dst_color_range="MPEG")
-    return tuple(plane.copy() for plane in _views(coded))
+    return tuple(plane.copy() for plane in _views(rgb.to_yuv420(picture, bt709=True)))
 
 
 def to_rgb(planes: Planes) -> Picture:
@@ -94,8 +88,7 @@ def to_rgb(planes: Planes) -> Picture:
     frame = av.VideoFrame(width, height, "yuv420p")
     for plane, target in zip(planes, _views(frame), strict=True):
         target[:] = plane
-    shown = frame.reformat(format="rgb24", src_colorspace=_MATRIX, src_color_range="MPEG")
-    return np.asarray(shown.to_ndarray(), np.uint8)
+    return rgb.to_rgb(frame, bt709=True)
 
 
 def _views(frame: av.VideoFrame) -> list[Picture]:

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, tee
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import av
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
-from numpy.typing import NDArray
 
+from engines.rgb import Picture, to_rgb, to_yuv420
 from engines.simulate import codec
 from engines.simulate.film import Filmed
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     Packet = av.Packet[Any]
 
 ClipCodec = Literal["h264", "hevc"]
-Picture = NDArray[np.uint8]
 
 _ENCODERS: dict[ClipCodec, str] = {"h264": "libx264", "hevc": "libx265"}
 _FULL_HD = 1920 * 1080
@@ -136,7 +135,7 @@ def _one_generation(
     for number, picture in enumerate(chain((first,), pictures)):
         if compression.rescale > 1:
             picture = codec.rescale(picture, compression.rescale)
-        frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+        frame = to_yuv420(picture)
         frame.pts, frame.time_base = number, 1 / frame_rate
         for packet in encoder.encode(frame):
             yield from _shown(decoder, packet)
@@ -147,7 +146,7 @@ def _one_generation(
 
 def _shown(decoder: VideoCodecContext, packet: Packet | None) -> Iterator[Picture]:
     for frame in decoder.decode(packet):
-        yield cast(Picture, frame.to_ndarray(format="rgb24"))
+        yield to_rgb(frame)
 
 
 def _encoder(

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.rgb import to_rgb, to_yuv420
+
 
 @dataclass(frozen=True)
 class Compression:
@@ -51,7 +53,7 @@ def h264(rgb: NDArray[np.uint8], crf: int) -> NDArray[np.uint8]:
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
     encoder.thread_count = 1
     encoder.options = {"crf": str(crf), "preset": "veryfast", "x264-params": "log=-1"}
-    packets = [*encoder.encode(av.VideoFrame.from_ndarray(rgb, "rgb24")), *encoder.encode(None)]
+    packets = [*encoder.encode(to_yuv420(rgb)), *encoder.encode(None)]
     decoder = av.CodecContext.create("h264", "r")
     frames = [frame for packet in (*packets, None) for frame in decoder.decode(packet)]
-    return cast(NDArray[np.uint8], frames[0].to_ndarray(format="rgb24"))
+    return to_rgb(frames[0])

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import av
 import numpy as np
-from numpy.typing import NDArray
 
 from engines.evaluate.metrics import moire_energy, psnr
+from engines.rgb import Picture, to_rgb
 from engines.simulate.clip import Hand, simulate_clip
 from engines.simulate.conditions import Conditions
 from engines.simulate.content import scene
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from pipeline.cli.progress import Display
     from pipeline.report import RunReport
 
-Picture = NDArray[np.uint8]
 
 FRAME_RATE = 30
 _MEASURED_EVERY = 6
@@ -222,7 +221,7 @@ def _decoded(path: Path, wanted: set[int]) -> dict[int, Picture]:
     """Return some frames of a clip as RGB, by number."""
     with av.open(str(path), "r") as container:
         return {
-            number: np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+            number: to_rgb(frame)
             for number, frame in enumerate(container.decode(video=0))
             if number in wanted
         }
