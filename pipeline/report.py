@@ -81,6 +81,10 @@ class RunReport:
     """How much longer (+) or shorter (-) sound lasts beside the picture than in the input."""
     colour_in: ColourTags | None = None
     colour_out: ColourTags | None = None
+    decoder: str | None = None
+    """Where pictures were decoded: `cpu`, or `cuda:0` and so on."""
+    encoder: str | None = None
+    """FFmpeg's name for what encoded them, as `libx264`."""
     engine: EngineInfo | None = None
     flicker: Flicker | None = None
     """What smoothing did; None where it was off or had nothing to compare."""

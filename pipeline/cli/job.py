@@ -324,6 +324,8 @@ def run(
     report = replace(report, input=source.info.url, colour_in=source.info.colour)
     if isinstance(source, FileSource | PhotoSource):
         report = replace(report, decode_errors=source.decode_errors)
+    if isinstance(source, FileSource):
+        report = replace(report, decoder=source.decoder)
     written = sinks[0].sink if isinstance(sinks[0], ComparedSink) else sinks[0]
     if isinstance(written, FileSink | PhotoSink):
         report = replace(report, output=str(written.path))
@@ -334,6 +336,7 @@ def run(
             max_pts_change_ms=1000 * found.pts_change_s,
             av_drift_ms=1000 * found.av_drift_s,
             colour_out=written.encoding.colour,
+            encoder=written.encoder,
         )
     return report
 

@@ -80,6 +80,8 @@ class FileSink:
         self._format = containers.format_of(self._target.path)
         chosen = choose_encoder(codec, info, hardware=hardware, crf=crf, preset=encoder_preset)
         self.encoding = chosen.encoding
+        self.encoder = chosen.codec.encoder
+        """FFmpeg's name for it."""
         if self.encoding.note:
             log.info("%s: %s", self._target.path, self.encoding.note)
         self._options = chosen.options

@@ -210,6 +210,7 @@ def test_report_tells_what_really_ran(clip, tmp_path):
     assert clean(clip, "--report", report).exit_code == 0
     told = json.loads(report.read_text())
     assert (told["frames_in"], told["frames_out"], told["decode_errors"]) == (8, 8, 0)
+    assert (told["decoder"], told["encoder"]) == ("cpu", "libx264")
     assert told["engine"]["backend"] == "identity"
     assert told["max_pts_change_ms"] == pytest.approx(0, abs=0.1)
     assert told["av_drift_ms"] == pytest.approx(0, abs=0.1)
