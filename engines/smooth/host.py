@@ -41,6 +41,7 @@ _CONFIG: dict[str, Any] = {
     # A second one doubles the CPU time and takes a tenth off the wait, which is for memory.
     "INFERENCE_NUM_THREADS": 1,
 }
+_PARTS = 256
 _MIDDLE = 128
 """256ths of a code that was not rounded."""
 _NUDGE = 0.12
@@ -140,13 +141,15 @@ class HostBlender:
             half = cv2.convertScaleAbs(half, alpha=self._level)
         return np.asarray(half, np.uint8)
 
-    def _block_means(self, plane: NDArray[Any]) -> Blocks:
-        """Return the mean of each block of a plane at whatever size."""
-        # From float32: a mean of bytes is rounded to a byte.
-        means = cv2.resize(
-            plane.astype(np.float32, copy=False), self._size, interpolation=cv2.INTER_AREA
-        )
-        return np.asarray(means, np.float32)
+    def _block_means(self, half: Thumbnail) -> Blocks:
+        """Return the mean of each block of a plane at half its size, float32."""
+        # In 256ths: a mean of bytes is rounded to a byte. OpenCV is quick where it halves, and with
+        # 16 bits twice as quick as with float32.
+        fine: NDArray[np.uint16] = np.multiply(half, _PARTS, dtype=np.uint16)
+        while fine.shape[0] > 2 * self._size[1] and fine.shape[1] > 2 * self._size[0]:
+            fine = _shrunk(fine, factor=2)
+        means = cv2.resize(fine, self._size, interpolation=cv2.INTER_AREA)
+        return np.multiply(means, np.float32(1 / _PARTS), dtype=np.float32)
 
 
 def _shrunk(plane: NDArray[Any], *, factor: int) -> NDArray[Any]:
