@@ -99,7 +99,8 @@ class EngineInfo:
     device: str
     """Device in words, e.g. `CPU: AMD EPYC`."""
     precision: str
-    """Precision the compiled graph computes in, read back from it: `bf16`, `f16` or `f32`."""
+    """What the compiled graph multiplies in, read back from it, of most products first: `f32`,
+    `f16`, `bf16+int8`, `int8+f32`."""
     version: str
     """Version of the library behind the back end."""
     fit: str = WHOLE

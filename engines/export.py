@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +13,13 @@ from torch import Tensor, nn
 
 from engines.engine import EngineError
 from engines.models.planes import IntegerPlanes
-from engines.view import MULTIPLE_KEY, RESIDUALS, VIEW
+from engines.view import MULTIPLE_KEY, RANGES_KEY, RESIDUALS, VIEW
 
 if TYPE_CHECKING:
     import onnx
 
     from engines.models.network import Network
+    from engines.ranges import Ranges
 
 INPUTS = ("y", "u", "v", "strength")
 OUTPUTS = ("y_out", "u_out", "v_out")
@@ -48,13 +50,18 @@ class _Exported(nn.Module):
         return (*cleaned, *view, *residuals)
 
 
-def export_onnx(network: Network, path: Path) -> None:
+def export_onnx(network: Network, path: Path, *, ranges: Ranges | None = None) -> None:
     """Write `network` between 8-bit 4:2:0 planes as ONNX; complete and checked, or not at all.
 
     Inputs are `y` (N, 1, H, W), `u` and `v` (N, 1, H/2, W/2), uint8, any N, H and W being
     multiples of the network's, and `strength`, float32 (1,); outputs are `y_out`, `u_out`,
     `v_out`. Back ends that take other layouts and depths cut the graph at `engines.view.VIEW` and
-    `RESIDUALS` and build their own edges. The same weights give the same bytes.
+    `RESIDUALS` and build their own edges. The same weights and ranges give the same bytes.
+
+    Args:
+        network: What is written.
+        path: Of the file.
+        ranges: Of `engines.ranges.measure_ranges`; without, the file only runs in floating point.
 
     Raises:
         EngineError: The file and `network` disagree by more than one level, or by one level on
@@ -65,12 +72,18 @@ def export_onnx(network: Network, path: Path) -> None:
     network = network.eval()
     model = _halve(_tidy(_convert(network)))
     model.metadata_props.add(key=MULTIPLE_KEY, value=str(network.config.multiple))
+    if ranges:
+        model.metadata_props.add(key=RANGES_KEY, value=_as_json(ranges))
     onnx.checker.check_model(model, full_check=True)
     content = model.SerializeToString(deterministic=True)
     _check(network, content)
     partial = path.with_suffix(".part")
     partial.write_bytes(content)
     partial.rename(path)
+
+
+def _as_json(ranges: Ranges) -> str:
+    return json.dumps({f"planes.network.{name}.weight": ends for name, ends in ranges.items()})
 
 
 def _convert(network: Network) -> onnx.ModelProto:

@@ -16,6 +16,9 @@ BLOCK = 8
 """Luma samples per side of the blocks that the network begins and ends with; chroma has half."""
 MULTIPLE_KEY = "demoire.multiple"
 """Metadata of the file: luma height and width must be multiples of this many samples."""
+RANGES_KEY = "demoire.ranges"
+"""Metadata of the file, where it has been measured: JSON, by the name of a convolution's weights
+the lowest and highest value that it reads, for back ends that make integers of them."""
 
 LUMA = (0.2126, 0.7152, 0.0722)
 """Weights of red, green and blue in Y; they sum to one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,14 @@ from engines.view import MULTIPLE_KEY
 
 try:
     from engines.backends.openvino_edges import Edges, edges_of
+    from engines.backends.openvino_int8 import (
+        Precision,
+        choose,
+        count_products,
+        multiply_bytes,
+        products,
+        read_ranges,
+    )
     from engines.backends.openvino_quiet import core, ov
     from engines.smooth.host import HostBlender
     from engines.smooth.smoother import Smoother
@@ -40,7 +48,6 @@ except ImportError as error:
 _KEPT_GRAPHS = 4
 
 _Key = tuple[str, int, int, tuple[tuple[int, int], ...]]  # layout, bits, batch, padded shapes
-_INT8 = {"i8", "u8"}
 
 
 class OpenVinoOptions(BaseModel):
@@ -48,9 +55,11 @@ class OpenVinoOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    precision: Literal["auto", "bf16", "f32"] = "auto"
-    """`auto` is bf16 where the CPU computes in it, f32 elsewhere. With bf16, what reads bytes
-    multiplies them by int8."""
+    precision: Precision = "auto"
+    """`int8` is that for convolutions of several samples a side, and floating point for the rest.
+    `auto` is bf16 where the CPU computes in it, else int8 where its products of bytes are exact
+    (VNNI) and the model says how far its values reach, else what OpenVINO prefers. With bf16, what
+    reads bytes multiplies them by int8. `f32` is f32 alone."""
     threads: int = Field(default=0, ge=0)
     """Threads of all inferences; 0 is one per physical core."""
     requests: int = Field(default=3, ge=1, le=8)
@@ -195,7 +204,7 @@ class OpenVinoSession:
 
 
 class OpenVinoEngine:
-    """The exported network on the CPU, in bf16 where the CPU has it."""
+    """The exported network on the CPU, in what the CPU is fastest at."""
 
     overlaps: ClassVar[bool] = True
     """Whether an option `requests` says how many are in flight."""
@@ -206,9 +215,8 @@ class OpenVinoEngine:
         self.multiple = int(
             self._exported.get_rt_info(["framework", MULTIPLE_KEY]).astype(str)  # one of ours
         )
-        # What computes in bf16 also has the products of bytes, which without them are not exact.
-        native = core().get_property("CPU", "INFERENCE_PRECISION_HINT") == ov.Type.bf16
-        self._int8 = native and self.options.precision != "f32"
+        self._ranges = read_ranges(self._exported)
+        self._arithmetic = choose(self.options.precision, products(), has_ranges=bool(self._ranges))
         _, most_streams = core().get_property("CPU", "RANGE_FOR_STREAMS")
         self._streams = max(1, min(self.options.requests - 1, most_streams))
         self._compiled: dict[_Key, ov.CompiledModel] = {}
@@ -268,17 +276,18 @@ class OpenVinoEngine:
         self, picture_format: PictureFormat, batch: int, shapes: tuple[tuple[int, int], ...]
     ) -> ov.CompiledModel:
         edges = edges_of(picture_format, shapes)
-        graph = edges.build(self._exported, batch, int8=self._int8)
+        graph = edges.build(self._exported, batch, int8=self._arithmetic.int8_stem)
+        if self._arithmetic.int8_layers:
+            multiply_bytes(graph, self._ranges)
         config: dict[str, object] = {
             "PERFORMANCE_HINT": "LATENCY",  # one thread a physical core
             "NUM_STREAMS": self._streams,
             # Pinned threads wait for whatever decoder or encoder thread shares their core.
             "ENABLE_CPU_PINNING": False,
+            "INFERENCE_PRECISION_HINT": self._arithmetic.floats,
         }
         if self.options.threads:
             config["INFERENCE_NUM_THREADS"] = self.options.threads
-        if self.options.precision != "auto":
-            config["INFERENCE_PRECISION_HINT"] = self.options.precision
         if self.options.cache_dir is not None:
             config["CACHE_DIR"] = str(self.options.cache_dir)
         try:
@@ -287,17 +296,14 @@ class OpenVinoEngine:
             raise EngineError(f"openvino cannot compile {picture_format}: {error}") from error
 
     def _precision_of(self, compiled: ov.CompiledModel) -> str:
-        """Return the precision of the convolutions in the graph that runs, of most first."""
-        nodes = (node.get_rt_info() for node in compiled.get_runtime_model().get_ops())
-        found = {
-            node["runtimePrecision"].astype(str)
-            for node in nodes
-            if node["layerType"].astype(str) == "Convolution"
-        }
-        precision = "+".join(sorted(found - _INT8))
-        if self.options.precision not in ("auto", precision):
+        """Return what the convolutions of the graph that runs multiply, of most products first."""
+        shares = count_products(compiled)
+        asked = self.options.precision
+        floats = "+".join(sorted(set(shares) - {"int8"}))
+        is_met = "int8" in shares if asked == "int8" else asked in ("auto", floats)
+        if not is_met:
             raise EngineError(
-                f"openvino: precision {self.options.precision} was asked for, but this CPU runs"
-                f" {precision}; use precision=auto"
+                f"openvino: precision {asked} was asked for, but this CPU runs {floats}; use"
+                " precision=auto"
             )
-        return f"{precision}+int8" if found & _INT8 else precision
+        return "+".join(precision for precision, _ in shares.most_common())

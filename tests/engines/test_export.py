@@ -11,12 +11,13 @@ pytest.importorskip("torch", reason="needs the extra `train`")
 import onnx
 import torch
 
+from engines.backends.openvino_int8 import read_ranges
 from engines.backends.openvino_quiet import core
 from engines.engine import EngineError
 from engines.export import INPUTS, OUTPUTS, export_onnx
 from engines.models.network import Network, NetworkConfig
 from engines.models.planes import IntegerPlanes
-from engines.view import MULTIPLE_KEY, RESIDUALS, VIEW
+from engines.view import MULTIPLE_KEY, RANGES_KEY, RESIDUALS, VIEW
 
 TINY = NetworkConfig(analysis=8, widths=(4, 4), depths=(0, 0))
 
@@ -56,6 +57,23 @@ def test_values_to_cut_at_have_their_names(small_model):
 def test_the_multiple_is_in_the_metadata(small_model, network):
     properties = {p.key: p.value for p in onnx.load(small_model).metadata_props}
     assert properties == {MULTIPLE_KEY: str(network.config.multiple)}
+
+
+def test_ranges_are_read_back_by_the_names_of_weights(network, small_model, tmp_path):
+    path = tmp_path / "ranged.onnx"
+    export_onnx(network, path, ranges={"down.1": (-1.25, 1.25), "decode.0.second": (0.0, 0.1234)})
+    assert read_ranges(core().read_model(path)) == {
+        "planes.network.down.1.weight": (-1.25, 1.25),
+        "planes.network.decode.0.second.weight": (0.0, 0.1234),
+    }
+    with_ranges, without = onnx.load(path), onnx.load(small_model)
+    assert [p.key for p in with_ranges.metadata_props] == [MULTIPLE_KEY, RANGES_KEY]
+    del with_ranges.metadata_props[1]
+    assert with_ranges == without
+
+
+def test_without_ranges_none_are_read(small_model):
+    assert read_ranges(core().read_model(small_model)) == {}
 
 
 def test_nothing_in_the_file_tells_where_it_was_made(small_model):

@@ -162,7 +162,7 @@ def test_all_requests_but_one_are_computed_at_the_same_time(small_model):
     [("420", 8, "bf16+int8"), ("gray", 8, "bf16+int8"), ("420", 10, "bf16"), ("gbr", 8, "bf16")],
 )
 def test_bytes_are_multiplied_by_int8(small_model, layout, bits, precision):
-    engine = OpenVinoEngine(model=str(small_model))
+    engine = OpenVinoEngine(model=str(small_model), precision="bf16")
     engine.open(PictureFormat(layout, bits, 64, 64)).close()
     assert engine.info.precision == precision
 
