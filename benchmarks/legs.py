@@ -121,19 +121,23 @@ def run_decode(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_engine(options: argparse.Namespace) -> dict[str, Any]:
-    """Clean decoded pictures: one at a time, then with as many in flight as the engine likes."""
+    """Clean decoded pictures: one at a time by all threads, then as many as the engine likes."""
     with closing(open_source(options.clip)) as source:
         held = list(islice(source.frames(), _HELD_PICTURES))
-    engine = create_engine(options.engine, model=options.model)
-    with closing(engine), closing(engine.open(held[0].format)) as session:
-        planes = [held[index].planes for index in _there_and_back(len(held), options.frames)]
-        for picture in planes[: options.skip]:
-            session.submit([picture]).result()
-        alone = _one_at_a_time(session, planes)
-        watch = Stopwatch()
-        _in_flight(session, planes)
-        overlapped = watch.per_frame(len(planes))
-    return {"info": str(engine.info), "alone": alone, "overlapped": overlapped}
+    planes = [held[index].planes for index in _there_and_back(len(held), options.frames)]
+    found: dict[str, Any] = {}
+    for name, requests in (("alone", 1), ("overlapped", None)):
+        engine = create_engine(options.engine, model=options.model, requests=requests)
+        with closing(engine), closing(engine.open(held[0].format)) as session:
+            for picture in planes[: options.skip]:
+                session.submit([picture]).result()
+            if requests == 1:
+                found[name] = _one_at_a_time(session, planes)
+                continue
+            watch = Stopwatch()
+            _in_flight(session, planes)
+            found[name] = watch.per_frame(len(planes))
+    return {"info": str(engine.info), **found}
 
 
 def run_encode(options: argparse.Namespace) -> dict[str, Any]:

@@ -24,6 +24,8 @@ _Weights = NDArray[np.float32]
 _CHANNELS_LAST, _CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 _MIDDLE = 0.5
 """What the network takes from each plane first."""
+_POINT = ([1, 1], [0, 0], [0, 0], [1, 1])
+"""Strides, padding at both ends and dilations of a 1x1 convolution."""
 
 
 class _Linear(NamedTuple):
@@ -107,10 +109,6 @@ def _int8_stem(codes: ov.Node, stem: _Linear, picture_format: PictureFormat) -> 
     sums = rounded.sum(axis=1, dtype=np.float32) * scales
     bias = stem.bias - sums * (_MIDDLE * picture_format.peak)
     return _biased(ops.convolution(bytes_, weights, *_POINT), bias)
-
-
-_POINT = ([1, 1], [0, 0], [0, 0], [1, 1])
-"""Strides, padding at both ends and dilations of a 1x1 convolution."""
 
 
 def _convolution(value: ov.Output | ov.Node, linear: _Linear) -> ov.Node:
