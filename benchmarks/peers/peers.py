@@ -121,7 +121,7 @@ def _options() -> argparse.Namespace:
 def check_pictures(
     options: argparse.Namespace, made: environment.Environment, folder: Path
 ) -> tuple[str, dict[str, Any]]:
-    """Return the precision demoire computes in, and how close the peer's frames are to its own.
+    """Return demoire's floating point, and how close the peer's frames are to its own.
 
     Raises:
         SystemExit: A peer does not clean as demoire does.
@@ -132,7 +132,8 @@ def check_pictures(
     command += ["--engine", "openvino", "--model", options.model, "--smooth", "off"]
     command += ["--deband", "off", "--progress", "none", "--report", str(report)]
     harness.run_child(command)
-    precision = harness.read_report(report)["engine"]["precision"]
+    names = harness.read_report(report)["engine"]["precision"].split("+")
+    (precision,) = (name for name in names if name != "int8")  # the peer's option has no such
     networks = _export(options, picture.SIZE, folder)
     peer = Peer(
         environment=made, networks=networks, ffmpeg=options.ffmpeg, index=folder / "simulated.index"
