@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.backends.openvino_graph import named_values
+from engines.backends.openvino_int8 import as_bytes, scaled_weights
 from engines.backends.openvino_quiet import ConstantFolding, Manager, ops, ov
 from engines.backends.rounding import block_diagonal, round_weights, sample_covariance
 from engines.engine import PictureFormat
@@ -99,13 +100,9 @@ def _int8_stem(codes: ov.Node, stem: _Linear, picture_format: PictureFormat) -> 
     sides = [BLOCK, BLOCK // 2, BLOCK // 2][: 1 if picture_format.layout == "gray" else 3]
     covariance = block_diagonal([sample_covariance(side) for side in sides])
     rounded, scales = round_weights(stem.weights / np.float32(picture_format.peak), covariance)
-    scale = scales[:, None, None, None]
-    weights = ops.multiply(
-        ops.convert(ops.constant(rounded[..., None, None]), "f32"), ops.constant(scale)
-    )
-    # OpenVINO takes this for "these are bytes" and leaves it and both conversions out.
-    low, high = (ops.constant(np.full((1, 1, 1, 1), end, np.float32)) for end in (0, 255))
-    bytes_ = ops.fake_quantize(_transpose(codes, _CHANNELS_FIRST), low, high, low, high, 256)
+    weights = scaled_weights(rounded[..., None, None], scales[:, None, None, None])
+    # These are bytes already: OpenVINO leaves the steps and both conversions out.
+    bytes_ = as_bytes(_transpose(codes, _CHANNELS_FIRST).output(0), (0, picture_format.peak))
     sums = rounded.sum(axis=1, dtype=np.float32) * scales
     bias = stem.bias - sums * (_MIDDLE * picture_format.peak)
     return _biased(ops.convolution(bytes_, weights, *_POINT), bias)

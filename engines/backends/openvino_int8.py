@@ -146,8 +146,8 @@ def multiply_bytes(graph: ov.Model, ranges: Ranges) -> None:
         if weights.get_type_name() == "Convert":  # half precision, widened when it is compiled
             weights = weights.input_value(0).get_node()
         rounded, scales = _round_singly(np.asarray(weights.data, np.float32))
-        node.input(0).replace_source_output(_as_bytes(node.input_value(0), ends).output(0))
-        node.input(1).replace_source_output(_scaled(rounded, scales).output(0))
+        node.input(0).replace_source_output(as_bytes(node.input_value(0), ends).output(0))
+        node.input(1).replace_source_output(scaled_weights(rounded, scales).output(0))
     if left:
         raise EngineError(
             f"the ONNX file has no convolution of {', '.join(sorted(left))}; write it again with"
@@ -171,7 +171,8 @@ def _widen_codes(graph: ov.Model) -> None:
                 code.replace_source_output(wide.output(0))
 
 
-def _as_bytes(value: ov.Output, ends: tuple[float, float]) -> ov.Node:
+def as_bytes(value: ov.Output, ends: tuple[float, float]) -> ov.Node:
+    """Return a value in 256 steps, lowest to highest; what OpenVINO takes for bytes."""
     low, high = ends
     if low < 0:  # whole steps on both sides of a zero that stays zero
         high = max(-low, high)
@@ -187,7 +188,8 @@ def _round_singly(weights: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArr
     return np.rint(weights / scales).astype(np.int8), scales
 
 
-def _scaled(rounded: NDArray[np.int8], scales: NDArray[np.float32]) -> ov.Node:
+def scaled_weights(rounded: NDArray[np.int8], scales: NDArray[np.float32]) -> ov.Node:
+    """Return weights, (O, I, H, W), that stay int8; scales are (O, 1, 1, 1)."""
     return ops.multiply(ops.convert(ops.constant(rounded), "f32"), ops.constant(scales))
 
 
@@ -236,8 +238,8 @@ def _try_bytes(low: int, high: int) -> tuple[str, bool]:
     weights = random.choice(np.array([-LIMIT, LIMIT], np.int8), (channels, channels, 3, 3))
     weights[: channels // 2] = LIMIT
     given = ops.parameter(list(values.shape), ov.Type.f32)
-    scaled = _scaled(weights, np.ones((channels, 1, 1, 1), np.float32))
-    bytes_ = _as_bytes(given.output(0), (low, high))
+    scaled = scaled_weights(weights, np.ones((channels, 1, 1, 1), np.float32))
+    bytes_ = as_bytes(given.output(0), (low, high))
     sums = ops.convolution(bytes_, scaled, [1, 1], [0, 0], [0, 0], [1, 1])
     graph = ov.Model([ops.result(sums)], [given], "trial")
     compiled = core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
