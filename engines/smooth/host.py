@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from engines.backends.openvino_quiet import core, ops, ov
 from engines.backends.padding import empty_planes
-from engines.engine import CHROMA_SHIFT, PictureFormat, Planes
+from engines.engine import PictureFormat, Planes
 from engines.smooth.drift import Tone
+from engines.smooth.layout import block_grid, middle, row_gains, subsampling
 from engines.smooth.motion import Homography, Thumbnail, at_scale
 from engines.smooth.trust import BLOCK, Blocks
 from engines.smooth.warp import warp_into
@@ -47,7 +48,6 @@ _MIDDLE = 128
 _NUDGE = 0.12
 """Of a code, towards the present, where nothing finer than codes is kept: at a share of a quarter,
 two codes then make a step of one either way, and a single one none."""
-_Grid = tuple[int, int, int, int]
 _BlockRows = tuple[int, int, int]
 _Result = Literal["codes", "rest"]
 
@@ -254,20 +254,6 @@ class _LightGraph:
         return result
 
 
-def row_gains(gains: Rows, rows: int) -> Rows:
-    """Return gains of rows at half size for all rows of a plane; the last one's for padding."""
-    step = 1 if rows < 2 * len(gains) else 2
-    spread = np.repeat(gains, step)[:rows]
-    return np.pad(spread, (0, rows - len(spread)), mode="edge").astype(np.float32, copy=False)
-
-
-def middle(picture_format: PictureFormat, plane: int) -> int:
-    """Return the code of a plane that light does not change: no light, or no colour."""
-    if plane == 0 or picture_format.layout == "gbr":
-        return 0
-    return 1 << (picture_format.bits - 1)
-
-
 def _graph(
     grids: Sequence[_BlockRows], picture_format: PictureFormat, result: _Result, *, exact: bool
 ) -> ov.Model:
@@ -324,16 +310,3 @@ def _along_rows(share: Blocks, grid: _BlockRows) -> Blocks:
 
 def _number(value: float) -> Node:
     return ops.constant(np.float32(value))
-
-
-def subsampling(picture_format: PictureFormat, plane: int) -> tuple[int, int]:
-    """Return how many pixels a plane's sample stands for, across and down."""
-    shift_x, shift_y = CHROMA_SHIFT[picture_format.layout] if plane else (0, 0)
-    return 1 << shift_x, 1 << shift_y
-
-
-def block_grid(picture_format: PictureFormat, plane: int, shape: tuple[int, int]) -> _Grid:
-    """Return the shape of a plane seen as blocks: rows of blocks, their rows, and so across."""
-    across, down = subsampling(picture_format, plane)
-    rows, columns = BLOCK // down, BLOCK // across
-    return shape[0] // rows, rows, shape[1] // columns, columns

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from engines.engine import PictureFormat
 from engines.smooth.drift import Tone
-from engines.smooth.host import block_grid, middle, row_gains, subsampling
+from engines.smooth.layout import block_grid, middle, row_gains, subsampling
 from engines.smooth.motion import Homography, Thumbnail, at_scale
 from engines.smooth.trust import BLOCK, Blocks
 

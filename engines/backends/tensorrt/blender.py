@@ -20,7 +20,7 @@ from engines.backends.tensorrt.smoothing import (
     named,
 )
 from engines.smooth.drift import Tone
-from engines.smooth.host import row_gains, subsampling
+from engines.smooth.layout import row_gains, subsampling
 from engines.smooth.motion import Homography, Thumbnail, at_scale
 from engines.smooth.trust import Blocks
 

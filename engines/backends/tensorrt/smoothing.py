@@ -23,7 +23,7 @@ from engines.backends.tensorrt.onnx_graph import (
     put_plane,
 )
 from engines.engine import PictureFormat
-from engines.smooth.host import block_grid, middle
+from engines.smooth.layout import block_grid, middle
 from engines.smooth.trust import BLOCK
 
 Step = Literal["look", "move", "compare", "blend", "relight"]
