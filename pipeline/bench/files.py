@@ -25,8 +25,12 @@ DEFAULT_RATE = Fraction(25)
 
 
 def measure_decode(task: Task) -> Sample:
-    """Read and decode the clip, and nothing else."""
-    with closing(task.open_source()) as source:
+    """Read and decode the clip where the whole does, and nothing else."""
+    assert task.prepared is not None
+    decoder, _, number = task.prepared.decoder.partition(":")
+    with closing(
+        task.open_source() if decoder == "cpu" else task.open_source("cuda", int(number))
+    ) as source:
         return timed(source.frames(), warmup=task.warmup, frames=task.frames).sample()
 
 

@@ -21,7 +21,7 @@ STAGES: dict[str, tuple[PartName, ...]] = {
 
 
 ABOUT: dict[PartName, str] = {
-    "decode": "the file source alone",
+    "decode": "the file source alone, on the GPU where the whole decodes there",
     "transfer": "copies to the device and back, by its own clock",
     "infer": "the network alone",
     "smooth": "smoothing alone; on a device, a session with it less one without",

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from pipeline.bench.computing import engine_card, open_engine
 from pipeline.bench.held import HELD, Kind, keep
 from pipeline.bench.task import COMPUTING, KEPT, Prepared
+from pipeline.sources.hardware import who_decodes
 from pipeline.stages.clean import clean
 
 if TYPE_CHECKING:
-    from engines.engine import EngineInfo, Smoothing
+    from engines.engine import Engine, EngineInfo, Smoothing
     from pipeline.bench.task import Task
     from pipeline.frame import Frame
     from pipeline.media import SourceInfo
@@ -33,7 +34,7 @@ def prepare(task: Task) -> Prepared:
         # On a device, smoothing is told by sessions that clean.
         _keep(task, "decoded", frames)
     if not (COMPUTING & set(task.parts) or needed & {"cleaned", "shown"}):
-        return _prepared(task, info, engine=None, smoothing=None)
+        return _prepared(task, info, _decoder(task, None))
     with closing(open_engine(task.config)) as engine:
         smoothing = task.smoothing(engine.info.backend)
         hows: dict[Kind, Smoothing | None] = {"cleaned": None, "shown": smoothing}
@@ -41,7 +42,16 @@ def prepare(task: Task) -> Prepared:
             if kind in needed:
                 stage = clean(engine, strength=task.config.clean.strength, smoothing=how)
                 _keep(task, kind, list(stage(iter(frames))))
-        return _prepared(task, info, engine=engine.info, smoothing=smoothing)
+        return _prepared(
+            task, info, _decoder(task, engine), engine=engine.info, smoothing=smoothing
+        )
+
+
+def _decoder(task: Task, engine: Engine | None) -> str:
+    """Return where the whole's pictures are decoded."""
+    decode, device = who_decodes(task.config.source.decode, engine)
+    with closing(task.open_source(decode, device)) as source:
+        return source.decoder
 
 
 def _keep(task: Task, kind: Kind, frames: Sequence[Frame]) -> None:
@@ -49,7 +59,12 @@ def _keep(task: Task, kind: Kind, frames: Sequence[Frame]) -> None:
 
 
 def _prepared(
-    task: Task, info: SourceInfo, *, engine: EngineInfo | None, smoothing: Smoothing | None
+    task: Task,
+    info: SourceInfo,
+    decoder: str,
+    *,
+    engine: EngineInfo | None = None,
+    smoothing: Smoothing | None = None,
 ) -> Prepared:
     duration_s = info.duration_s
     bits = 8 * task.clip.stat().st_size
@@ -63,6 +78,7 @@ def _prepared(
         mbit_s=bits / duration_s / _BITS_PER_MEGABIT if duration_s else None,
         engine=None if engine is None else engine_card(engine),
         smoothing=None if engine is None else _in_words(smoothing),
+        decoder=decoder,
     )
 
 

@@ -151,7 +151,7 @@ def _result(
     gpus, reason = read_gpus()
     engines = [sample.engine for part in parts.values() for sample in part.samples]
     ran = next((engine for engine in reversed(engines) if engine is not None), prepared.engine)
-    known = prepared.model_dump(exclude={"engine", "frame_count", "smoothing"})
+    known = prepared.model_dump(exclude={"engine", "frame_count", "smoothing", "decoder"})
     return Result(
         version=__version__,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -183,5 +183,6 @@ def _settings(request: Request, prepared: Prepared) -> dict[str, Any]:
         "warmup": request.warmup,
         "repeats": request.repeats,
         "smoothing": prepared.smoothing,
+        "decoder": prepared.decoder,
         **config,
     }

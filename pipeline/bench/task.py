@@ -13,6 +13,7 @@ from pipeline.sources.file import FileSource
 
 if TYPE_CHECKING:
     from engines.engine import PictureFormat, Smoothing
+    from pipeline.sources.hardware import Decode
 
 MODULE = "pipeline.bench.child"
 
@@ -44,6 +45,8 @@ class Prepared(Record):
     """None where no part needs one."""
     smoothing: str | None
     """In words; None where no part needs an engine."""
+    decoder: str
+    """Where the whole's pictures are decoded: `cpu`, or `cuda:0` and so on."""
 
 
 class Task(Record):
@@ -75,11 +78,15 @@ class Task(Record):
         of = self.prepared
         return picture_format(of.pixel_format, of.width, of.height)
 
-    def open_source(self) -> FileSource:
+    def open_source(self, decode: Decode = "cpu", cuda_device: int = 0) -> FileSource:
         """Open the clip as `demoire clean` does.
 
+        Args:
+            decode: Who decodes.
+            cuda_device: Number of the GPU that would.
+
         Raises:
-            SourceError: It cannot be opened.
+            SourceError: It cannot be opened, or decoded there.
         """
         source = self.config.source
         return FileSource(
@@ -88,6 +95,8 @@ class Task(Record):
             end_s=source.end,
             strict=source.strict,
             deinterlace=source.deinterlace,
+            decode=decode,
+            cuda_device=cuda_device,
         )
 
     def smoothing(self, backend: str) -> Smoothing | None:

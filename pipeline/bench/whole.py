@@ -15,6 +15,7 @@ from pipeline.bench.meter import Meter
 from pipeline.frame import Frame
 from pipeline.runner import Pipeline
 from pipeline.sinks.null import NullSink
+from pipeline.sources.hardware import who_decodes
 from pipeline.stages.clean import clean
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def measure_whole(task: Task) -> Sample:
     The window is over while there are frames left to read: it never sees a pipeline run dry.
     """
     with closing(open_engine(task.config)) as engine:
-        source = task.open_source()
+        source = task.open_source(*who_decodes(task.config.source.decode, engine))
         try:
             sink: Sink = NullSink()
             if task.part == "whole_encoded":

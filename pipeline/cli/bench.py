@@ -76,6 +76,7 @@ def bench(
     engine: options.Engine = None,
     model: options.Model = None,
     device: options.Device = None,
+    decode: options.Decode = None,
     codec: options.Codec = None,
     crf: options.Crf = None,
     encoder_preset: options.EncoderPreset = None,
@@ -102,6 +103,7 @@ def bench(
     given = {
         "clean.strength": strength,
         "smooth.seconds": smooth,
+        "source.decode": decode,
         "engine.name": engine,
         "engine.model": model,
         "engine.device": device,

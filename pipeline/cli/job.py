@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 
 from engines.backends import create_engine
-from engines.engine import cuda_device, joined_flicker
+from engines.engine import joined_flicker
 from pipeline.cli.building import BuildWatch, refuse_unbuilt
 from pipeline.cli.inputs import Job
 from pipeline.config import Config
@@ -23,6 +23,7 @@ from pipeline.sinks.tee import TeeSink
 from pipeline.sources import open_source
 from pipeline.sources.file import FileSource
 from pipeline.sources.folder import output_path
+from pipeline.sources.hardware import who_decodes
 from pipeline.sources.photo import PhotoSource
 from pipeline.stages.clean import clean
 from pipeline.stages.compare import ComparedSink, compare, compared_info
@@ -174,11 +175,9 @@ class Cleaner:
 
     def _decoding(self) -> tuple[Decode, int]:
         """Return who decodes, and which GPU that would be."""
-        decode = self.config.source.decode
-        taken = None if self.engine is None else cuda_device(self.engine)
-        if self.engine is None or (decode == "auto" and (taken is None or self._keeps_before)):
+        if self.engine is None:
             return "cpu", 0
-        return decode, taken or 0
+        return who_decodes(self.config.source.decode, self.engine, on_host=self._keeps_before)
 
     def _open_source(self, job: Job) -> Source:
         if job.is_photo:

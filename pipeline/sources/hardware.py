@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from av.codec.hwaccel import HWAccel
 from av.error import FFmpegError
 
-from engines.engine import DevicePicture, Planes
+from engines.engine import DevicePicture, Planes, cuda_device
 from pipeline.ffmpeg_log import error_log, reason
 from pipeline.frame import Frame
 from pipeline.media import picture_format
@@ -36,6 +36,20 @@ Decode = Literal["auto", "cpu", "cuda"]
 
 _PLANAR = {"nv12": "yuv420p", "p010le": "yuv420p10le"}
 """What the decoder stores that can be taken from the device, and its planar sibling."""
+
+
+def who_decodes(wish: Decode, engine: object, *, on_host: bool = False) -> tuple[Decode, int]:
+    """Return who is to decode for an engine, and the number of the GPU that would.
+
+    Args:
+        wish: What was asked for.
+        engine: It takes the pictures; None where there is none.
+        on_host: Whether they are needed in the host's memory, too.
+    """
+    taken = cuda_device(engine)
+    if wish == "auto" and (taken is None or on_host):
+        return "cpu", 0
+    return wish, taken or 0
 
 
 class GpuRefusalError(Exception):

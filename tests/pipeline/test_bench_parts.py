@@ -275,7 +275,7 @@ def test_unknown_stages_are_named_with_those_that_there_are(text):
 
 def test_error_of_a_child_is_raised_in_its_own_class(tmp_path):
     with pytest.raises(SourceError, match=r"x\.mp4"):
-        run_child(task(tmp_path), threading.Event())
+        run_child(task(tmp_path, part="prepare", parts=("decode",)), threading.Event())
 
 
 def test_engine_error_of_a_child_is_raised_too(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -136,10 +137,13 @@ class CudaLaunch:
 
     def run(self, stream: CudaStream) -> None:
         """Put it on a stream."""
-        if self._graph is not None:
-            self._graph.launch(stream.stream)
-        else:
+        if self._graph is None:
             self._enqueue(stream.stream)
+            return
+        try:
+            self._graph.launch(stream.stream)
+        except Exception as error:  # cuda.core's own class is private
+            raise EngineError(f"tensorrt: {self._name} failed to start: {error}") from error
 
     def capture(self, stream: CudaStream) -> None:
         """Run it once, which chooses and loads kernels, and keep what that does as a graph."""
@@ -149,13 +153,24 @@ class CudaLaunch:
         if capturable is not None and not capturable(int(stream.stream.handle)):
             _log.info("tensorrt: %s cannot be captured as a CUDA graph; it is enqueued", self._name)
             return
-        builder = stream.stream.create_graph_builder()
-        builder.begin_building("thread_local")
+        self._graph = self._captured(stream.stream.create_graph_builder())
+
+    def _captured(self, builder: Any) -> Any:  # noqa: ANN401
         try:
+            builder.begin_building("thread_local")
             self._enqueue(builder.stream)
+            return builder.end_building().complete()
+        except EngineError:
+            raise
+        except Exception as error:  # of several classes: also where the work broke the capture off
+            raise EngineError(
+                f"tensorrt: {self._name} cannot be captured as a CUDA graph: {error}"
+            ) from error
         finally:
-            builder.end_building()
-        self._graph = builder.complete()
+            # A capture that failed must end too, or this thread may not so much as allocate; the
+            # driver then says once more what is known by now.
+            with suppress(Exception):
+                builder.close()
 
     def _enqueue(self, stream: Any) -> None:  # noqa: ANN401
         # Others use the context with places of their own.

@@ -70,7 +70,7 @@ def surface_of(exporter: DlpackExporter, index: int) -> CudaSurface:
         place = f"cuda:{view.device_id}" if view.is_device_accessible else "the host's memory"
         raise EngineError(f"tensorrt: a picture came from {place}, the engine is on cuda:{index}")
     shape, dense = tuple(view.shape), _dense(view.shape)
-    strides = dense if view.strides is None else tuple(view.strides)
+    strides = dense if view.strides is None else _meant(shape, tuple(view.strides), dense)
     if strides[1:] != dense[1:] or strides[0] < dense[0]:
         raise EngineError(f"tensorrt: a decoder's plane of {shape} has holes: {strides}")
     return CudaSurface(view.ptr, shape, view.dtype, pitch=strides[0] * view.dtype.itemsize)
@@ -97,6 +97,16 @@ def copy_rows(surface: CudaSurface, address: int, stream: int) -> None:
     (status,) = driver.cuMemcpy2DAsync(copy, stream)
     if status != driver.CUresult.CUDA_SUCCESS:
         raise EngineError(f"tensorrt: a decoder's plane cannot be copied: {status.name}")
+
+
+def _meant(
+    shape: tuple[int, ...], strides: tuple[int, ...], dense: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Return the strides without those that mean nothing: a side of one sample may have any."""
+    return tuple(
+        packed if side == 1 else stride
+        for side, stride, packed in zip(shape, strides, dense, strict=True)
+    )
 
 
 def _dense(shape: tuple[int, ...]) -> tuple[int, ...]:
