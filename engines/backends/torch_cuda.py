@@ -13,7 +13,6 @@ from torch import Tensor
 
 from engines.backends.torch_buffers import PlaneBlock
 from engines.backends.torch_lanes import Lane, Mark
-from engines.backends.torch_program import Program
 from engines.backends.torch_request import TorchRequest
 from engines.backends.torch_session import TorchSession
 from engines.engine import DevicePicture, DeviceTimes, Moment
@@ -62,29 +61,29 @@ class CudaLanes:
             stream.synchronize()
 
 
-def warm_up(program: Program, lanes: CudaLanes) -> None:
-    """Run a program until nothing about it is new; raises `RuntimeError` where it fails."""
+def warm_up(work: Callable[[], None], lanes: CudaLanes, lane: Lane) -> None:
+    """Do work in a lane until nothing about it is new; raises `RuntimeError` where it fails."""
     # What was made so far was made in the stream of whoever called.
     torch.cuda.synchronize(lanes.device)
     for _ in range(_WARM_UP):
-        lanes.queue("compute", program).synchronize()
+        lanes.queue(lane, work).synchronize()
 
 
-def captured(program: Program, lanes: CudaLanes) -> Callable[[], None]:
-    """Return a program that is warm as a CUDA graph; it is replayed in the lane `compute`.
+def captured(work: Callable[[], None], lanes: CudaLanes, lane: Lane) -> Callable[[], None]:
+    """Return work that is warm as a CUDA graph, to be replayed in the same lane.
 
     Raises:
         RuntimeError: Something in it cannot be captured.
     """
     graph = torch.cuda.CUDAGraph()
-    stream = lanes.streams["compute"]
+    stream = lanes.streams[lane]
     with (
         # `torch.cuda.graph` leaves its stream the current one where a capture fails.
         torch.cuda.stream(stream),
         # Other threads have sessions of their own, and go on allocating meanwhile.
         torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"),
     ):
-        program()
+        work()
     replay: Callable[[], None] = graph.replay
     return replay
 

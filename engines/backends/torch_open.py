@@ -10,12 +10,13 @@ import torch
 
 from engines.backends.torch_buffers import PlaneBlock
 from engines.backends.torch_cuda import CudaLanes, CudaSession, captured, warm_up
-from engines.backends.torch_lanes import HostLanes
+from engines.backends.torch_lanes import HostLanes, Lane
 from engines.backends.torch_network import Choice, Cleaning, attempt, first_line, out_of_memory
 from engines.backends.torch_program import Program, Shapes, Work
-from engines.backends.torch_session import TorchSession, rehearse_smoothing
+from engines.backends.torch_session import TorchSession
 from engines.engine import PictureFormat, Smoothing
 from engines.errors import DeviceMemoryError, EngineError
+from engines.smooth.reference import Part
 
 _DEPTH_CUDA = 3
 """Requests in flight: one is copied in, one computed, one copied out."""
@@ -101,23 +102,32 @@ def _on_cuda(opening: Opening, candidates: Candidates) -> Opened:
 
         def warm(cleaning: Cleaning, how: str) -> tuple[Program, str]:
             program = _program(opening, cleaning)
-            warm_up(program, lanes)
+            warm_up(program, lanes, "compute")
             return program, how
 
+        def graph(part: Part, lane: Lane) -> Part:
+            return attempt(
+                lambda: captured(part, lanes, lane),
+                lambda: part,
+                choice=opening.graph,
+                what="graph (a CUDA graph)",
+            )
+
+        def keep(part: Part) -> Part:
+            warm_up(part, lanes, "smooth")
+            return graph(part, "smooth")
+
         program, how = _compiled_or_not(candidates, warm)
-        plain: Callable[[], None] = program
-        run = attempt(
-            lambda: captured(program, lanes),
-            lambda: plain,
-            choice=opening.graph,
-            what="graph (a CUDA graph)",
-        )
+        run = graph(program, "compute")
         if run is not program:
             how += ", CUDA graph"
-        work = _work(opening, program, run)
-        session = CudaSession(work, lanes, depth=opening.depth, smoothing=opening.smoothing)
-        if opening.smoothing is not None:
-            rehearse_smoothing(work, lanes)
+        session = CudaSession(
+            _work(opening, program, run),
+            lanes,
+            depth=opening.depth,
+            smoothing=opening.smoothing,
+            keep=keep,
+        )
         torch.cuda.synchronize(opening.device)
     return Opened(session, how)
 

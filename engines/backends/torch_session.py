@@ -33,8 +33,7 @@ from engines.engine import (
     check_pictures,
 )
 from engines.errors import EngineError
-from engines.smooth.drift import Tone
-from engines.smooth.reference import TorchBlender
+from engines.smooth.reference import Keep, TorchBlender, as_it_is
 from engines.smooth.smoother import Smoother
 
 
@@ -46,10 +45,17 @@ class TorchSession:
         lanes: Where; of its own.
         depth: Requests in flight.
         smoothing: See `Engine.open`.
+        keep: For the parts of smoothing, see `TorchBlender`; called in the lane `smooth`.
     """
 
     def __init__(
-        self, work: Work, lanes: Lanes, *, depth: int, smoothing: Smoothing | None
+        self,
+        work: Work,
+        lanes: Lanes,
+        *,
+        depth: int,
+        smoothing: Smoothing | None,
+        keep: Keep = as_it_is,
     ) -> None:
         self.format = work.format
         self.batch = work.batch
@@ -59,7 +65,7 @@ class TorchSession:
         self._smoothing = smoothing
         self._smoother: Smoother[tuple[Tensor, ...]] | None = None
         if smoothing is not None:
-            self._smoother = self._new_smoother(smoothing)
+            self._smoother = self._new_smoother(smoothing, keep)
         self._slots = [Slot(work, lanes) for _ in range(depth)]
         self._next = 0
         self._results = self._result_pool()
@@ -215,11 +221,17 @@ class TorchSession:
 
         return planes, self._lanes.queue("smooth", smooth, after=after)
 
-    def _new_smoother(self, smoothing: Smoothing) -> Smoother[tuple[Tensor, ...]]:
+    def _new_smoother(self, smoothing: Smoothing, keep: Keep) -> Smoother[tuple[Tensor, ...]]:
         work, made = self._work, list[TorchBlender]()
 
         def make() -> None:
-            made.append(TorchBlender(work.format, work.shapes, self._lanes.device))
+            with torch.no_grad():
+                blender = TorchBlender(work.format, work.shapes, self._lanes.device, keep=keep)
+                if smoothing.deband:
+                    # What it takes is then among what torch keeps for this lane.
+                    picture = tuple(plane[:1] for plane in work.program.target.planes)
+                    blender.relit(picture, np.ones(work.shapes[0][0] // 2, np.float32))
+                made.append(blender)
 
         # In its lane, since a stream's memory goes back to that stream.
         self._lanes.queue("smooth", make).synchronize()
@@ -233,23 +245,3 @@ class TorchSession:
             lambda: PlaneBlock(shapes, batch, dtype=dtype),
             in_flight=self.depth,
         )
-
-
-def rehearse_smoothing(work: Work, lanes: Lanes) -> None:
-    """Go through all that smoothing does to a picture, once, and forget it.
-
-    A session then finds the memory it needs among what torch keeps for its lane.
-    """
-    gains = np.ones(work.shapes[0][0] // 2, np.float32)
-
-    def rehearse() -> None:
-        with torch.no_grad():
-            blender = TorchBlender(work.format, work.shapes, lanes.device)
-            picture = tuple(plane[:1] for plane in work.program.target.planes)
-            tones = [Tone()] * len(picture)
-            _, means = blender.look(picture)
-            lit = blender.relit(picture, gains)
-            blender.compare(np.eye(3), tones)
-            blender.blend(lit, means, tones)
-
-    lanes.queue("smooth", rehearse).synchronize()

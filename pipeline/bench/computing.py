@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from engines.backends import create_engine
 from engines.backends.padding import empty_planes, pad_into, padded_shapes
 from engines.engine import DeviceTimed, EngineInfo, Moment, PictureFormat, Planes, Smoothing
-from engines.smooth.host import HostBlender
 from engines.smooth.smoother import Smoother
 from engines.smooth.trust import BLOCK
 from pipeline.bench.figures import milliseconds
@@ -155,6 +154,8 @@ def smoothed(
     pictures: list[Planes], picture_format: PictureFormat, smoothing: Smoothing
 ) -> Iterator[None]:
     """Smooth pictures without end in the host's memory."""
+    from engines.smooth.host import HostBlender  # OpenVINO, which a GPU's figures do without
+
     shapes = padded_shapes(picture_format, BLOCK)
     padded = []
     for planes in pictures:

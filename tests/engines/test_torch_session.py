@@ -17,7 +17,7 @@ from engines.backends.padding import padded_shapes
 from engines.backends.torch_buffers import PlaneBlock, ResultPool
 from engines.backends.torch_lanes import HostLanes
 from engines.backends.torch_program import Program, Work
-from engines.backends.torch_session import TorchSession, rehearse_smoothing
+from engines.backends.torch_session import TorchSession
 from engines.engine import Moment, PictureFormat, Smoothing, TakesDevicePictures
 from engines.errors import EngineError
 from engines.models.planes import IntegerPlanes
@@ -190,14 +190,38 @@ def test_a_failure_on_the_device_is_the_requests_own(network, lanes):
     assert_equal(session.submit([planes]).result()[0], one_by_one(network, [planes])[0])
 
 
-def test_rehearsing_smoothing_goes_through_every_format(network):
+def test_making_a_session_that_smooths_leaves_results_of_every_format_alone(network):
     for layout, bits in (("420", 8), ("gray", 16), ("gbr", 10)):
         picture_format = PictureFormat(layout, bits, 70, 50)
         work = work_of(IntegerPlanes(network, layout, bits), picture_format, batch=2)
         work.program()
-        kept = work.program.target.flat.clone()
-        rehearse_smoothing(work, HostLanes(torch.device("cpu")))
+        kept, parts = work.program.target.flat.clone(), []
+
+        def keep(part, parts=parts):
+            parts.append(part)
+            part()
+            return part
+
+        lanes = HostLanes(torch.device("cpu"))
+        TorchSession(work, lanes, depth=1, smoothing=SMOOTHING, keep=keep)
+        assert len(parts) == 5
         assert torch.equal(work.program.target.flat, kept)
+
+
+def test_parts_of_smoothing_that_ran_before_the_first_picture_leave_no_trace(network):
+    """A GPU runs each of them before it keeps it as a graph."""
+
+    def keep(part):
+        part()
+        return part
+
+    pictures = still(3)
+    work = work_of(IntegerPlanes(network, FORMAT.layout, FORMAT.bits), FORMAT, batch=1)
+    lanes = HostLanes(torch.device("cpu"))
+    session = TorchSession(work, lanes, depth=1, smoothing=SMOOTHING, keep=keep)
+    for n, wanted in enumerate(one_by_one(network, pictures, smoothing=SMOOTHING)):
+        (found,) = session.submit([pictures[n]], moments=[Moment(n / 30)]).result()
+        assert_equal(found, wanted)
 
 
 def test_what_was_smoothed_is_not_the_graphs_memory(network):
