@@ -1,7 +1,7 @@
 """A decoder's pictures as a session's input: from device to device, never through the host.
 
-Written against torch's documented interface and PyAV's source. Not run on a GPU: on CPUs it is
-tested with the same tensors in host memory.
+Timed on an H200 from NVDEC; what came out was not compared there. On CPUs it is tested with the
+same tensors in host memory.
 """
 
 from __future__ import annotations

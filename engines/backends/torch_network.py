@@ -69,12 +69,11 @@ def precision_of(module: nn.Module) -> str:
 def compiled(planes: IntegerPlanes) -> Cleaning:
     """Return `planes` compiled by `torch.compile` for one size; the first call compiles.
 
-    With a mode of its own CUDA graphs the outputs would be overwritten behind our back. Not run on
-    a GPU: inductor's C++ was tried, Triton was not.
+    In inductor's usual mode: it tried every tiling of every product for more than a minute where
+    it was asked to.
     """
-    compiled = torch.compile(  # type: ignore[call-overload]  # two of them are not in its stubs
+    compiled = torch.compile(  # type: ignore[call-overload]  # one of them is not in its stubs
         planes,
-        mode="max-autotune-no-cudagraphs",
         fullgraph=True,
         dynamic=False,
         # Each size is a compilation of its own, and after eight of a function torch refuses more.

@@ -1,6 +1,6 @@
 """Transfer, inference and smoothing alone, through the contract of `engines.engine`.
 
-What devices with memory of their own do was not run on a GPU.
+Run on an H200 with torch.
 """
 
 from __future__ import annotations

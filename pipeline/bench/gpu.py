@@ -1,7 +1,7 @@
 """What NVIDIA's management library says about GPUs: names, driver, memory, power.
 
 Everything here works, and says why it has nothing to tell, without the library and without a
-driver. Not run on a GPU.
+driver. Names and memory were read on an H200; what is watched meanwhile was not.
 """
 
 from __future__ import annotations

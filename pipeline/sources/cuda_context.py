@@ -2,7 +2,7 @@
 
 FFmpeg can open that context itself, but refuses where somebody else has opened it with other flags,
 as PyTorch and `cuda.core` do. So it is opened here, and FFmpeg is told to use the current one.
-Written against the documented interface of CUDA's driver; not run on a GPU.
+Run on an H200.
 """
 
 from __future__ import annotations

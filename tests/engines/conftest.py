@@ -1,13 +1,10 @@
 """The model that back ends are tested with; without torch, what the base install has to offer."""
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from engines.backends import nvidia
-from engines.errors import EngineError
 from engines.models import model_path
 
 _TRAIN = ("torch", "safetensors", "onnx", "onnxscript")
@@ -19,34 +16,6 @@ if "torch" not in _MISSING:
     # Pictures this small gain nothing from threads, and on busy cores threads spin for each other:
     # measured, training tests take 53 s with two threads and 3 s with one.
     torch.set_num_threads(1)
-
-
-def pytest_configure(config):
-    config.addinivalue_line(
-        "markers",
-        "needs_cuda: runs on an NVIDIA GPU through torch; skipped without one, and failed where"
-        " DEMOIRE_REQUIRE_CUDA=1, so that a GPU's tests cannot pass by skipping",
-    )
-
-
-def pytest_runtest_setup(item):
-    if item.get_closest_marker("needs_cuda") is None:
-        return
-    reason = _cuda_fault()
-    if reason is not None:
-        required = os.environ.get("DEMOIRE_REQUIRE_CUDA") == "1"
-        (pytest.fail if required else pytest.skip)(f"needs a GPU: {reason}")
-
-
-def _cuda_fault():
-    """Return why torch cannot use a GPU; None where it can."""
-    if "torch" in _MISSING:
-        return "needs the extra `torch`"
-    try:
-        nvidia.gpu_names()
-    except EngineError as error:
-        return str(error)
-    return None if torch.cuda.is_available() else "this PyTorch has no CUDA"
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ from fakes import make_clip, make_frame
 from media_files import Clip, make
 from test_clean_stage import AddingEngine, AddingRequest, AddingSession
 
+from engines.backends import create_engine
 from engines.device_picture import check_device_pictures
-from engines.engine import DevicePicture, PictureFormat
+from engines.engine import DevicePicture, PictureFormat, Smoothing
 from pipeline.errors import SourceError
 from pipeline.pyav import open_input
 from pipeline.runner import compose
@@ -26,7 +27,7 @@ from pipeline.sinks.file import FileSink
 from pipeline.sources import file
 from pipeline.sources.cuda_context import CudaFaultError, primary_context
 from pipeline.sources.file import FileSource
-from pipeline.sources.hardware import GpuDecoder, GpuRefusalError
+from pipeline.sources.hardware import GpuDecoder, GpuRefusalError, who_decodes
 from pipeline.sources.picture import Unpacker
 from pipeline.stages.clean import clean
 
@@ -398,3 +399,45 @@ def test_a_frame_without_planes_must_be_on_a_device():
     assert on_device(frame).on_host().planes is frame.planes
     assert frame.on_host() is frame
     assert frame.time_base == Fraction(1, 30)
+
+
+class OnGpu:
+    """An engine that takes pictures from a GPU."""
+
+    cuda_device = 1
+
+
+@pytest.mark.parametrize(
+    ("wish", "engine", "on_host", "found"),
+    [
+        ("auto", OnGpu(), False, ("auto", 1)),
+        ("auto", OnGpu(), True, ("cpu", 0)),
+        ("auto", AddingEngine(), False, ("cpu", 0)),
+        ("auto", None, False, ("cpu", 0)),
+        ("cuda", OnGpu(), True, ("cuda", 1)),
+        ("cuda", AddingEngine(), False, ("cuda", 0)),
+        ("cpu", OnGpu(), False, ("cpu", 1)),
+    ],
+)
+def test_a_gpu_decodes_for_an_engine_on_it_or_where_insisted_on(wish, engine, on_host, found):
+    assert who_decodes(wish, engine, on_host=on_host) == found
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+@pytest.mark.parametrize("smoothing", [None, Smoothing(0.15, 0.25)])
+def test_what_a_gpu_decodes_is_cleaned_as_what_the_cpu_decodes(tmp_path, codec, smoothing):
+    clip = make(tmp_path / "x.mp4", Clip(codec=codec, size=(320, 240)))
+    engine = create_engine("torch", options={"device": "cuda"})
+    found = {}
+    for decode in ("cpu", "cuda"):
+        source = FileSource(clip, decode=decode)
+        assert source.decoder == ("cpu" if decode == "cpu" else "cuda:0")
+        stage = clean(engine, strength=1.0, smoothing=smoothing)
+        found[decode] = [tuple(map(np.array, f.planes)) for f in stage(source.frames())]
+        source.close()
+    engine.close()
+    assert len(found["cpu"]) == len(found["cuda"]) == 8
+    for one, other in zip(found["cpu"], found["cuda"], strict=True):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_array_equal(a, b)
