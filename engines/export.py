@@ -13,13 +13,12 @@ from torch import Tensor, nn
 
 from engines.engine import EngineError
 from engines.models.planes import IntegerPlanes
-from engines.view import MULTIPLE_KEY, RANGES_KEY, RESIDUALS, VIEW
+from engines.view import MULTIPLE_KEY, RANGES_KEY, RESIDUALS, VIEW, Ranges
 
 if TYPE_CHECKING:
     import onnx
 
     from engines.models.network import Network
-    from engines.ranges import Ranges
 
 INPUTS = ("y", "u", "v", "strength")
 OUTPUTS = ("y_out", "u_out", "v_out")

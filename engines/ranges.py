@@ -19,15 +19,13 @@ from torch import Tensor, nn
 
 from engines.evaluate.video import to_planes
 from engines.simulate.takes import Show, draw_picture, film_picture
+from engines.view import Ranges
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from engines.engine import Planes
     from engines.models.network import Network
-
-Ranges = dict[str, tuple[float, float]]
-"""Lowest and highest value by a layer's name in the network; below zero as far as above."""
 
 SIDE = 512
 """Of simulated pictures; a multiple of every network's."""

@@ -19,6 +19,8 @@ MULTIPLE_KEY = "demoire.multiple"
 RANGES_KEY = "demoire.ranges"
 """Metadata of the file, where it has been measured: JSON, by the name of a convolution's weights
 the lowest and highest value that it reads, for back ends that make integers of them."""
+Ranges = dict[str, tuple[float, float]]
+"""What stands there; below zero as far as above."""
 
 LUMA = (0.2126, 0.7152, 0.0722)
 """Weights of red, green and blue in Y; they sum to one."""

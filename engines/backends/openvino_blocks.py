@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.backends.openvino_graph import named_values
-from engines.backends.openvino_int8 import as_bytes, scaled_weights
+from engines.backends.openvino_int8 import as_bytes, constant_values, scaled_weights
 from engines.backends.openvino_quiet import ConstantFolding, Manager, ops, ov
 from engines.backends.rounding import block_diagonal, round_weights, sample_covariance
 from engines.engine import PictureFormat
@@ -153,7 +153,7 @@ def _stem(model: ov.Model, stems: Sequence[ov.Node], planes: int) -> tuple[ov.Ou
 
 
 def _as_bias(node: ov.Node) -> _Sum | None:
-    values = _constant(node)
+    values = constant_values(node)
     return None if values is None else _Sum(frozenset(), values.reshape(-1))
 
 
@@ -192,7 +192,7 @@ def _unbiased(node: ov.Node) -> tuple[ov.Node, _Weights]:
     """Return what a constant is added to, and the constant."""
     if node.get_type_name() == "Add":
         one, other = (value.get_node() for value in node.input_values())
-        for value, constant in ((one, _constant(other)), (other, _constant(one))):
+        for value, constant in ((one, constant_values(other)), (other, constant_values(one))):
             if constant is not None:
                 return value, constant.reshape(-1)
     return node, np.zeros(1, np.float32)
@@ -202,14 +202,8 @@ def _consumers(value: ov.Output) -> list[ov.Node]:
     return [entry.get_node() for entry in value.get_target_inputs()]
 
 
-def _constant(node: ov.Node) -> _Weights | None:
-    if node.get_type_name() == "Convert":  # half precision, widened when it is compiled
-        node = node.input_value(0).get_node()
-    return np.asarray(node.data, np.float32) if node.get_type_name() == "Constant" else None
-
-
 def _weights(convolution: ov.Node) -> _Weights:
-    found = _constant(convolution.input_value(1).get_node())
+    found = constant_values(convolution.input_value(1).get_node())
     if found is None:
         raise _foreign("constant weights")
     return found

@@ -21,12 +21,9 @@ from numpy.typing import NDArray
 from engines.backends.openvino_quiet import core, ops, ov
 from engines.backends.rounding import LIMIT
 from engines.errors import EngineError
-from engines.view import RANGES_KEY
+from engines.view import RANGES_KEY, Ranges
 
 Precision = Literal["auto", "bf16", "f32", "int8"]
-
-Ranges = dict[str, tuple[float, float]]
-"""Lowest and highest value of what convolutions read, by the names of their weights."""
 
 _BYTES = {"i8", "u8"}
 _TRIAL_CHANNELS, _TRIAL_SIDE = 32, 8
@@ -141,11 +138,10 @@ def multiply_bytes(graph: ov.Model, ranges: Ranges) -> None:
             continue
         weights = node.input_value(1).get_node()
         ends = left.pop(weights.get_friendly_name(), None)
-        if ends is None:
+        values = constant_values(weights)
+        if ends is None or values is None:
             continue
-        if weights.get_type_name() == "Convert":  # half precision, widened when it is compiled
-            weights = weights.input_value(0).get_node()
-        rounded, scales = _round_singly(np.asarray(weights.data, np.float32))
+        rounded, scales = _round_singly(values)
         node.input(0).replace_source_output(as_bytes(node.input_value(0), ends).output(0))
         node.input(1).replace_source_output(scaled_weights(rounded, scales).output(0))
     if left:
@@ -155,6 +151,13 @@ def multiply_bytes(graph: ov.Model, ranges: Ranges) -> None:
         )
     _widen_codes(graph)
     graph.validate_nodes_and_infer_types()
+
+
+def constant_values(node: ov.Node) -> NDArray[np.float32] | None:
+    """Return the values of a constant of the file's, None of anything else."""
+    if node.get_type_name() == "Convert":  # half precision, widened when it is compiled
+        node = node.input_value(0).get_node()
+    return np.asarray(node.data, np.float32) if node.get_type_name() == "Constant" else None
 
 
 def _widen_codes(graph: ov.Model) -> None:

@@ -67,6 +67,7 @@ def test_result_tells_what_really_ran_and_on_what(measured):
     assert result.machine["cores"] >= 1
     assert (result.gpus is None) == (result.gpus_reason is not None)
     assert result.settings["smoothing"] == "0.15 s"
+    assert result.settings["decoder"] == "cpu"
     assert (result.input.width, result.input.height) == (192, 128)
     assert result.input.simulated["seed"] >= 0
     assert set(result.whole) == {"whole_null", "whole_encoded"}
