@@ -58,7 +58,7 @@ def comparison_tables(found: Comparison, *, a: str, b: str) -> Iterator[Table | 
 def _heading(result: Result) -> str:
     settings, machine = result.settings, result.machine
     lines = [
-        f"input    {_input(result.input)}",
+        f"input    {_input(result.input, settings.get('decoder', 'cpu'))}",
         f"machine  {machine['cpu']}, {machine['cores']} cores",
     ]
     if result.gpus:
@@ -77,7 +77,7 @@ def _heading(result: Result) -> str:
     return "\n".join(lines)
 
 
-def _input(of: Input) -> str:
+def _input(of: Input, decoder: str) -> str:
     words = [f"{of.name}: {of.codec} {of.width}x{of.height} {of.pixel_format}"]
     if of.frame_rate is not None:
         words.append(f"{of.frame_rate:.5g} fps")
@@ -85,6 +85,8 @@ def _input(of: Input) -> str:
         words.append(f"{of.mbit_s:.1f} Mbit/s")
     if of.simulated is not None:
         words.append("a simulated filmed screen")
+    if decoder != "cpu":
+        words.append(f"decoded on {decoder}")
     return ", ".join(words)
 
 
