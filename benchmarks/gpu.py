@@ -24,7 +24,7 @@ from pipeline.bench.computing import in_flight
 from pipeline.bench.meter import timed
 from pipeline.bench.plan import IN_FLIGHT, usual_warmup
 from pipeline.bench.session import read_gpus
-from pipeline.bench.task import Prepared, Task
+from pipeline.bench.task import Task
 from pipeline.bench.whole import measure_whole
 from pipeline.config import load_config
 from pipeline.errors import SourceError
@@ -122,7 +122,8 @@ def _parity(
     ):
         for planes in pictures:
             (wanted,), (got,) = (s.submit([planes]).result() for s in (exact, session))
-            differences += [np.subtract(a, b, dtype=np.int16) for a, b in zip(got, wanted, strict=True)]
+            both = zip(got, wanted, strict=True)
+            differences += [np.subtract(a, b, dtype=np.int16) for a, b in both]
     flat = np.concatenate([difference.ravel() for difference in differences]).astype(np.float64)
     error = float(np.mean(flat**2))
     psnr = 10 * np.log10(255**2 / error) if error else float("inf")
@@ -132,7 +133,7 @@ def _parity(
 def _wholes(
     options: argparse.Namespace, model: str, chosen: dict[str, str], clip: Path
 ) -> dict[str, Any]:
-    """Return frames per second of `demoire clean`'s pipeline, by what decodes, steadies, encodes."""
+    """Return fps of `demoire clean`'s pipeline, by what decodes, steadies and encodes."""
     found: dict[str, Any] = {}
     for decode, smooth, part in _variants():
         config = load_config(

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,8 +33,8 @@ _Waveform = NDArray[np.complex128]
 
 _ROWS, _COLUMNS = 90, 32
 """Of the cells that a thumbnail is reduced to: nine bands with five harmonics, 32 witnesses."""
-_FINER_ROWS, _FINER_COLUMNS = 2, 6
-"""Parts of a cell that are rounded to levels each: a rounded cell would hide a slow beat."""
+_FINER_COLUMNS = 6
+"""Least parts of a cell that are rounded to levels each: a rounded cell would hide a slow beat."""
 _DARKEST, _BRIGHTEST = 16.0, 244.0
 """Mean levels of a cell; beyond, black and clipped white do not follow the light."""
 _FEWEST_CELLS = 6
@@ -265,15 +266,17 @@ class _Window:
         weighted = self._weight * away
         length = self._profile.shape[1] * _FINENESS
         spectra = np.fft.rfft(weighted, length, axis=1)[:, : len(_SEARCHED) * most]
+        slots = np.round(self._after / interval_s).astype(int) % _SLOTS
         grid = np.zeros((_SLOTS, spectra.shape[1]), np.complex64)
-        np.add.at(grid, np.round(self._after / interval_s).astype(int) % _SLOTS, spectra)
-        power = np.square(np.abs(np.fft.fft(grid, axis=0)))  # (beats, bands)
+        for slot, row in zip(slots.tolist(), spectra, strict=True):
+            grid[slot] += row
+        spectrum = np.fft.fft(grid, axis=0)  # (beats, bands)
+        power = np.square(spectrum.real) + np.square(spectrum.imag)
         bands, beats = np.arange(1, most), np.arange(_SLOTS)
         score = np.zeros((_SLOTS, len(bands)))
         for order, weight in enumerate(_SEARCHED, start=1):
-            within = bands[bands * order < power.shape[1]]
-            places = (beats * order % _SLOTS)[:, None], within * order
-            score[:, : len(within)] += weight * power[places]
+            multiples = power[:, order::order][beats * order % _SLOTS, : len(bands)]
+            score[:, : multiples.shape[1]] += weight * multiples
         beats_hz = np.fft.fftfreq(_SLOTS) / interval_s
         score[np.abs(beats_hz) < _LEAST_BEAT_HZ] = 0
         beat, band = np.unravel_index(int(score.argmax()), score.shape)
@@ -430,10 +433,12 @@ def _search(changes: Sequence[_Change]) -> _Waves | None:
 
 def _cells(luma: Thumbnail) -> _Real:
     """Return the mean levels of a thumbnail's cells, (R, C)."""
-    height, width = luma.shape
-    rows, columns = min(_ROWS, height), min(_COLUMNS, width)
-    fine = (min(_FINER_COLUMNS * columns, width), min(_FINER_ROWS * rows, height))
-    parts = cv2.resize(luma, fine, interpolation=cv2.INTER_AREA).astype(np.float32)
+    rows, columns = min(_ROWS, luma.shape[0]), min(_COLUMNS, luma.shape[1])
+    parts: NDArray[Any] = luma
+    while parts.shape[0] >= 2 * rows and parts.shape[1] >= 2 * _FINER_COLUMNS * columns:
+        half = parts.shape[1] // 2, parts.shape[0] // 2  # OpenCV is quick where it halves
+        parts = cv2.resize(parts, half, interpolation=cv2.INTER_AREA)
+    parts = parts.astype(np.float32)
     return np.asarray(cv2.resize(parts, (columns, rows), interpolation=cv2.INTER_AREA))
 
 

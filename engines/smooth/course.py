@@ -84,7 +84,10 @@ class Course:
         # The first pictures are averaged: the result is as steady as it gets from the start.
         least = max(1 / self._seen, _MOVED_SHARE if moved else 0)
         luma, chroma = (max(least, 1 - math.exp(-elapsed_s / tau_s)) for tau_s in self._taus_s)
-        if moved or moment.time_s - self._anchored_s > _ANCHOR_S:
+        if moved:
+            self._estimator.mark()  # where the past lies from now on
+            self._anchored_s = self._time_s
+        elif moment.time_s - self._anchored_s > _ANCHOR_S:
             self._anchor()
         return Leg(luma, chroma, elapsed_s, motion.homography if moved else None)
 

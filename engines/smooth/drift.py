@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.smooth.robust import geman_mcclure, median
+from engines.smooth.robust import deviation, geman_mcclure
 
 Kind = Literal["brightness", "tint"]
 """How a plane changes: `brightness` by a gain, as exposure changes luma (and RGB); `tint` by an
@@ -90,16 +90,17 @@ def tone_change(before: Values, after: Values, kind: Kind) -> float:
         after: (N,) levels.
         kind: Which of the two.
     """
-    feature = before if kind == "brightness" else np.ones_like(before)
     change, found = after - before, 0.0
     for _ in range(_STEPS):
-        error = change - np.float32(found) * feature
-        spread = 1.4826 * median(np.abs(error)) + 0.1
+        error = np.float32(found) * before if kind == "brightness" else np.float32(found)
+        error = change - error
+        spread = deviation(error) + 0.1
         weights = geman_mcclure(error, 2 * spread)
         # A ratio of sums, no regression: `before` was moved and is a little blurred, and a slope
         # fitted to that would be off. Neighbouring blocks err alike: a tenth of them counts.
-        total = float(weights @ feature)
-        level = max(total / float(weights.sum()), 1e-3)
+        count = float(weights.sum())
+        total = float(weights @ before) if kind == "brightness" else count
+        level = max(total / count, 1e-3)
         prior = 10 * spread**2 / (_DEVIATIONS[kind] ** 2 * level)
         found = float(weights @ change) / (total + prior)
     return found

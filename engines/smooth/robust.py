@@ -17,6 +17,14 @@ def median(values: Values) -> float:
     return float(np.partition(values, half)[half])
 
 
+def deviation(errors: Values) -> float:
+    """Return the standard deviation of (N,) errors around 0, but for outliers."""
+    sizes = np.abs(errors)
+    half = len(sizes) // 2
+    sizes.partition(half)
+    return 1.4826 * float(sizes[half])
+
+
 def geman_mcclure(errors: Values, scale: float) -> Values:
     """Return the weight of each error: 1 for none, a quarter for one of `scale`."""
     weights = errors * np.float32(1 / scale)

@@ -15,11 +15,8 @@ from engines.smooth.bands import BandEstimator
 from engines.smooth.course import Course, Leg
 from engines.smooth.drift import Drift, Kind, Tone
 from engines.smooth.motion import Homography, Thumbnail
-from engines.smooth.tally import FlickerTally, moved_blocks
+from engines.smooth.tally import FlickerTally, Sample
 from engines.smooth.trust import Blocks
-
-_SAMPLED = 3
-"""Every so manieth block across and down tells how the picture's tone changes."""
 
 Rows = NDArray[np.float32]
 """A value for each row."""
@@ -100,6 +97,7 @@ class Smoother(Generic[Picture]):
         if smoothing.deband:
             self._bands = BandEstimator(rows=max(1, picture_format.height // 2))
         self._last: list[Blocks] = []
+        self._turn = 0
 
     @property
     def flicker(self) -> Flicker | None:
@@ -139,19 +137,28 @@ class Smoother(Generic[Picture]):
         return self._blender.blend(picture, everything, [Tone()] * len(means))
 
     def _blended(self, picture: Picture, means: list[Blocks], leg: Leg) -> Picture:
-        for plane, (before, after) in enumerate(zip(self._last, means, strict=True)):
-            moved = before if leg.homography is None else moved_blocks(before, leg.homography)
-            sample = slice(None, None, _SAMPLED), slice(None, None, _SAMPLED)
-            self._drift.learn(plane, moved[sample], after[sample], elapsed_s=leg.elapsed_s)
+        sample = Sample.at(self._turn)
+        self._turn += 1
+        before = [sample.of(blocks, leg.homography) for blocks in self._last]
+        after = [sample.of(blocks) for blocks in means]
+        for plane, samples in enumerate(zip(before, after, strict=True)):
+            self._drift.learn(plane, *samples, elapsed_s=leg.elapsed_s)
         tones = self._drift.step(leg.elapsed_s)
         error, offsets = self._blender.compare(leg.homography, tones)
         most = trust.MOST_NOISE if leg.homography is None else trust.MOST_NOISE_MOVED
         trusted = trusted_blocks(error, offsets, most_noise=most)
         # In RGB colour is told by all planes: one blended harder would tint what changes.
-        least = [leg.luma, *[leg.luma if self._format.layout == "gbr" else leg.chroma] * 2]
-        shares = [1 - (1 - share) * trusted for share in least[: len(means)]]
-        smoothed = means[0] - (1 - shares[0]) * offsets[0]
-        self._tally.add(means[0], smoothed, trust=trusted, homography=leg.homography)
+        chroma = leg.luma if self._format.layout == "gbr" else leg.chroma
+        of_luma, of_chroma = (1 - np.float32(1 - share) * trusted for share in (leg.luma, chroma))
+        shares = [of_luma, of_chroma, of_chroma][: len(means)]
+        smoothed = means[0] - (1 - of_luma) * offsets[0]
+        self._tally.add(
+            after[0] - before[0],
+            smoothed,
+            trust=trusted,
+            homography=leg.homography,
+            sample=sample,
+        )
         return self._blender.blend(picture, shares, tones)
 
 
@@ -163,11 +170,22 @@ def trusted_blocks(error: Blocks, offsets: Sequence[Blocks], *, most_noise: floa
         offsets: Mean difference of each plane.
         most_noise: What more than that differs is no noise, in 8-bit levels.
     """
-    for offset in offsets:
-        error = np.maximum(error, trust.LOW * np.abs(offset))
-    noise = trust.NOISE * (1 / float(np.mean(1 / (error + trust.FLOOR))) - trust.FLOOR)
+    # In two arrays: new ones take longer than what is done in them.
+    worst, other = (np.empty(error.shape, np.float32) for _ in range(2))
+    np.abs(offsets[0], out=worst)
+    for offset in offsets[1:]:
+        np.maximum(worst, np.abs(offset, out=other), out=worst)
+    worst *= np.float32(trust.LOW)
+    np.maximum(worst, error, out=worst)
+    np.add(worst, np.float32(trust.FLOOR), out=other)
+    quiet = 1 / float(np.reciprocal(other, out=other).mean())
+    noise = trust.NOISE * (quiet - trust.FLOOR)
     noise = min(max(noise, trust.LEAST_NOISE), most_noise)
-    around = cv2.dilate(error, np.ones((3, 3), np.uint8))  # no value beyond the edge
-    around = cv2.blur(around, (3, 3), borderType=cv2.BORDER_REPLICATE)
+    cv2.dilate(worst, np.ones((3, 3), np.uint8), dst=other)  # no value beyond the edge
+    cv2.blur(other, (3, 3), dst=worst, borderType=cv2.BORDER_REPLICATE)
     scale = 1 / (trust.END - trust.BEGIN)
-    return np.asarray(np.clip(trust.END * scale - around * (scale / noise), 0, 1), np.float32)
+    worst *= np.float32(-scale / noise)
+    worst += np.float32(trust.END * scale)
+    np.maximum(worst, 0, out=worst)
+    np.minimum(worst, 1, out=worst)
+    return worst

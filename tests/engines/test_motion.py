@@ -14,6 +14,7 @@ from engines.simulate.content.motion import Still
 from engines.simulate.film import content_size, sensor_size
 from engines.simulate.optics import homography
 from engines.smooth.motion import MotionEstimator, at_scale, mapped
+from engines.smooth.tally import Sample
 
 WIDTH, HEIGHT = 960, 540
 
@@ -183,6 +184,74 @@ def test_motion_is_told_since_the_anchor():
     for x in (0.6, 1.2, 1.8):
         found = estimator.follow(half(view(plane, hand_moved(x=x))))
         assert np.median(errors(found.homography, hand_moved(x=x))) < 0.1
+
+
+def test_steps_of_a_hand_are_told_one_by_one():
+    plane, estimator = texture(12), MotionEstimator(width=WIDTH, height=HEIGHT)
+    rng, place = np.random.default_rng(1), np.eye(3)
+    estimator.follow(half(view(plane, place)))
+    estimator.anchor()
+    for _ in range(14):  # longer than an anchor serves
+        step = hand_moved(x=rng.normal(0, 2), y=rng.normal(0, 2), turn=rng.normal(0, 5e-4))
+        place = place @ step
+        found = estimator.follow(half(view(plane, place)))
+        estimator.mark()
+        assert np.median(errors(found.homography, step)) < 0.1
+
+
+def test_steps_are_told_while_a_film_plays():
+    screen, film, estimator = texture(13), texture(14), MotionEstimator(width=WIDTH, height=HEIGHT)
+    for number in range(10):
+        picture = view(screen, hand_moved(x=1.5 * number, y=0.7 * number))
+        window = view(film, hand_moved(x=7.0 * number, y=-3.0 * number))
+        picture[100:440, 200:800] = window[100:440, 200:800]
+        found = estimator.follow(half(picture))
+        estimator.mark()
+        if number:
+            assert np.median(errors(found.homography, hand_moved(x=1.5, y=0.7))) < 0.15
+
+
+def test_steps_are_told_while_one_picture_fades_into_another():
+    first, second = texture(17), texture(18)
+    estimator, rng, place = MotionEstimator(width=WIDTH, height=HEIGHT), np.random.default_rng(2), 0
+    estimator.follow(half(view(first, np.eye(3))))
+    estimator.anchor()
+    for share in np.linspace(0, 1, 10)[1:]:
+        step = rng.normal(0, 2)
+        place += step
+        shown = cv2.addWeighted(first, 1 - share, second, share, 0)
+        found = estimator.follow(half(view(shown, hand_moved(x=place))))
+        estimator.mark()
+        assert not found.cut
+        assert np.median(errors(found.homography, hand_moved(x=step))) < 0.15
+
+
+def test_a_step_after_a_cut_is_told_since_the_cut():
+    first, second = texture(15), texture(16)
+    estimator = MotionEstimator(width=WIDTH, height=HEIGHT)
+    shown = [(first, 0.0), (first, 1.0), (second, 1.0), (second, 2.5)]
+    cuts = []
+    for plane, x in shown:
+        found = estimator.follow(half(view(plane, hand_moved(x=x))))
+        estimator.anchor() if found.cut else estimator.mark()
+        cuts.append(found.cut)
+    assert cuts == [True, False, True, False]
+    assert np.median(errors(found.homography, hand_moved(x=1.5))) < 0.1
+
+
+def test_samples_of_blocks_take_all_in_turn():
+    blocks = np.arange(7 * 10, dtype=np.float32).reshape(7, 10)
+    taken = np.concatenate([Sample.at(turn).of(blocks).ravel() for turn in range(9)])
+    np.testing.assert_array_equal(np.sort(taken), blocks.ravel())
+
+
+@pytest.mark.parametrize("turn", [0, 5])
+@pytest.mark.parametrize("shape", [(30, 40), (2, 1)])
+def test_a_sample_of_blocks_is_taken_where_the_picture_is_now(turn, shape):
+    across = np.tile(np.arange(shape[1], dtype=np.float32), (shape[0], 1))
+    now = Sample.at(turn).of(across)
+    past = Sample.at(turn).of(across, np.array([[1, 0, 16.0], [0, 1, 0], [0, 0, 1]]))
+    np.testing.assert_allclose(past, np.minimum(now + 2, shape[1] - 1), atol=0.05)
 
 
 def test_a_homography_of_chroma_moves_its_samples_with_the_pixels_they_stand_for():
