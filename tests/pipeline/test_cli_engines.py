@@ -288,14 +288,16 @@ def test_a_device_goes_to_the_back_end(clip, tmp_path):
 
 def test_several_devices_share_the_frames_and_keep_their_order(clip, tmp_path):
     report = tmp_path / "report.json"
-    done = run("clean", clip, "--engine", "building", "--device", "0,1", "--report", report)
+    shared, single = tmp_path / "shared.mkv", tmp_path / "single.mkv"
+    # Without loss: of so small a picture x264 does not write the same bytes every time.
+    words = ("clean", clip, "--engine", "building", "--codec", "ffv1")
+    done = run(*words, "-o", shared, "--device", "0,1", "--report", report)
     assert done.exit_code == 0, done.output
     told = json.loads(report.read_text())
     assert told["engine"]["device"] == "GPU 0, GPU 1"
     assert told["frames_out"] == 8
-    single = tmp_path / "single.mp4"
-    assert run("clean", clip, "--engine", "building", "-o", single).exit_code == 0
-    assert frames_of(tmp_path / "talk.clean.mp4") == frames_of(single)
+    assert run(*words, "-o", single).exit_code == 0
+    assert frames_of(shared) == frames_of(single)
 
 
 @pytest.mark.skipif(find_spec("torch") is None, reason="needs the extra `torch`")
