@@ -18,11 +18,13 @@ import harness
 import numpy as np
 
 from engines.backends import create_engine
-from engines.engine import DeviceTimed, Engine, PictureFormat, Planes
+from engines.engine import DeviceTimed, Engine, PictureFormat, Plane, Planes
+from engines.evaluate.metrics import psnr
 from pipeline.bench.clip import Recipe, cache_folder, make_clip, repeat_clip
 from pipeline.bench.computing import in_flight
+from pipeline.bench.held import HELD
 from pipeline.bench.meter import timed
-from pipeline.bench.plan import IN_FLIGHT, usual_warmup
+from pipeline.bench.plan import IN_FLIGHT, SIZES, usual_warmup
 from pipeline.bench.session import read_gpus
 from pipeline.bench.task import Task
 from pipeline.bench.whole import measure_whole
@@ -30,7 +32,6 @@ from pipeline.config import load_config
 from pipeline.errors import SourceError
 from pipeline.sources.file import FileSource
 
-SIZES = {"720p": (1280, 720), "1080p": (1920, 1080), "2160p": (3840, 2160)}
 _PARITY_PICTURES = 3
 
 
@@ -67,7 +68,7 @@ def main() -> None:
 
 
 def _clip(size: str, *, frames: int) -> Path:
-    width, height = SIZES[size]
+    width, height = map(int, SIZES[size].split("x"))
     recipe = Recipe(width=width, height=height)
     origin = make_clip(recipe, cache_folder(), lambda done, of: None)
     long = harness.CACHE / f"{size}-{frames}.mp4"
@@ -88,7 +89,7 @@ def _alone(
     backend: str, model: str, chosen: dict[str, str], clip: Path, *, parity: bool
 ) -> dict[str, Any]:
     """Return times of the network by the device's clock, and of a session from and to the host."""
-    picture_format, pictures = _pictures(clip, 24)
+    picture_format, pictures = _pictures(clip, HELD)
     began = time.perf_counter()
     engine = create_engine(backend, model=model, options=chosen)
     with closing(engine), closing(engine.open(picture_format)) as session:
@@ -114,7 +115,8 @@ def _parity(
     engine: Engine, picture_format: PictureFormat, pictures: list[Planes], model: str
 ) -> dict[str, float]:
     """Return PSNR in dB and the largest difference in codes from float32 on the CPU."""
-    differences = []
+    found: list[Plane] = []
+    exact_codes: list[Plane] = []
     with (
         closing(create_engine("torch", model=model, options={"device": "cpu"})) as reference,
         closing(reference.open(picture_format)) as exact,
@@ -122,12 +124,11 @@ def _parity(
     ):
         for planes in pictures:
             (wanted,), (got,) = (s.submit([planes]).result() for s in (exact, session))
-            both = zip(got, wanted, strict=True)
-            differences += [np.subtract(a, b, dtype=np.int16) for a, b in both]
-    flat = np.concatenate([difference.ravel() for difference in differences]).astype(np.float64)
-    error = float(np.mean(flat**2))
-    psnr = 10 * np.log10(255**2 / error) if error else float("inf")
-    return {"psnr_db": float(psnr), "largest": float(np.abs(flat).max())}
+            for codes, planes_of in ((found, got), (exact_codes, wanted)):
+                codes += [plane.ravel() for plane in planes_of]
+    one, other = np.concatenate(found), np.concatenate(exact_codes)
+    largest = np.abs(np.subtract(one, other, dtype=np.int16)).max()
+    return {"psnr_db": psnr(one, other), "largest": float(largest)}
 
 
 def _wholes(

@@ -137,10 +137,11 @@ def multiply_bytes(graph: ov.Model, ranges: Ranges) -> None:
         if node.get_type_name() != "Convolution":
             continue
         weights = node.input_value(1).get_node()
-        ends = left.pop(weights.get_friendly_name(), None)
-        values = constant_values(weights)
-        if ends is None or values is None:
+        name = weights.get_friendly_name()
+        values = constant_values(weights) if name in left else None
+        if values is None:
             continue
+        ends = left.pop(name)
         rounded, scales = _round_singly(values)
         node.input(0).replace_source_output(as_bytes(node.input_value(0), ends).output(0))
         node.input(1).replace_source_output(scaled_weights(rounded, scales).output(0))

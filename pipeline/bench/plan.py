@@ -31,6 +31,9 @@ ABOUT: dict[PartName, str] = {
 }
 """What is done for each part, in words."""
 
+SIZES = {"720p": "1280x720", "1080p": "1920x1080", "2160p": "3840x2160"}
+"""Of simulated clips, by name."""
+
 IN_FLIGHT = 32
 """Frames beyond the window: more than a pipeline holds when the last one of it is written."""
 _LOOK_AHEAD = 60

@@ -50,6 +50,8 @@ def prepare(task: Task) -> Prepared:
 def _decoder(task: Task, engine: Engine | None) -> str:
     """Return where the whole's pictures are decoded."""
     decode, device = who_decodes(task.config.source.decode, engine)
+    if decode == "cpu":
+        return decode
     with closing(task.open_source(decode, device)) as source:
         return source.decoder
 

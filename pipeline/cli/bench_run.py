@@ -15,7 +15,7 @@ from rich.table import Table
 from pipeline.bench.children import StoppedError
 from pipeline.bench.compare import compare
 from pipeline.bench.machine import usable_cores
-from pipeline.bench.plan import Request, usual_warmup
+from pipeline.bench.plan import SIZES, Request, usual_warmup
 from pipeline.bench.result import PartName, Result, check_writable, read_result, write_result
 from pipeline.bench.session import OnStep, measure
 from pipeline.cli.batch import INTERRUPTED
@@ -26,7 +26,6 @@ from pipeline.cli.options import even_size
 from pipeline.config import Config
 from pipeline.errors import ConfigError
 
-_SIZES = {"720p": "1280x720", "1080p": "1920x1080", "2160p": "3840x2160"}
 _USUAL_SIZE = "1080p"
 _STDOUT = "-"
 
@@ -54,9 +53,9 @@ class Order:
             raise ConfigError(f"--size {self.size}: --input {self.input} has its own; give one")
         size = self.size or _USUAL_SIZE
         try:
-            width, height = even_size(_SIZES.get(size, size))
+            width, height = even_size(SIZES.get(size, size))
         except ConfigError as error:
-            raise ConfigError(f"{error}; or give one of {', '.join(_SIZES)}") from error
+            raise ConfigError(f"{error}; or give one of {', '.join(SIZES)}") from error
         return Request(
             input=self.input,
             width=width,

@@ -18,6 +18,7 @@ from engines.engine import (
     joined_flicker,
 )
 from engines.errors import EngineError
+from engines.models import model_path
 from engines.smooth.host import HostBlender
 from engines.smooth.smoother import Smoother
 
@@ -99,7 +100,9 @@ def test_noise_of_a_still_scene_goes_and_chroma_is_the_steadier(engine):
     ratios = [changes(smooth, plane) / changes(plain, plane) for plane in range(3)]
     # White noise through a recursive mean: share / sqrt(2 - share), 0.14 and 0.09; and rounding.
     # A network takes noise for fringes, in chroma more than in luma, and leaves rounding.
-    luma, most = (0.3, 0.85) if engine.info.backend == "identity" else (0.35, 1.0)
+    luma, most = (0.3, 0.85) if engine.info.backend == "identity" else (0.3, 0.97)
+    if engine.info.model == str(model_path("nano")):  # stands in where there is no torch
+        luma, most = 0.35, 1.0
     assert ratios[0] < luma
     assert ratios[1] < most * ratios[0]
     assert ratios[2] < most * ratios[0]
